@@ -1,0 +1,60 @@
+"""What time itself brings about in open matters: reminders, escalation, lapse (DESIGN section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from countersign.domain.facts import Happened, MatterEscalated, MatterLapsed, MatterReminded
+from countersign.domain.initiative import InitiativeState
+from countersign.domain.matter import OVERDUE, REMINDERS, Matter, waiting_step
+
+
+def next_instant(state: InitiativeState) -> datetime | None:
+    """When time brings the next thing about; none while nothing is waited for."""
+    return min((at for one in state.matters if one.is_open for at in _instants(one)), default=None)
+
+
+def _instants(matter: Matter) -> Iterator[datetime]:
+    for directorate in matter.missing:
+        for percent in (*REMINDERS, OVERDUE):
+            if matter.reminded.get(directorate, 0) < percent:
+                yield at_percent(matter, directorate, percent)
+                break
+    if matter.lapses_at is not None and matter.missing:
+        yield matter.lapses_at
+
+
+def at_percent(matter: Matter, directorate: str, percent: int) -> datetime:
+    """The instant at which so much of a side's time is gone; an extension starts its time anew."""
+    begins, ends = matter.clocks.get(directorate, matter.opened_at), matter.deadlines[directorate]
+    return begins + (ends - begins) * percent / 100
+
+
+def passed(state: InitiativeState, now: datetime) -> list[Happened]:
+    """What time has brought about by ``now`` and is not on record yet."""
+    return [one for matter in state.matters if matter.is_open for one in _passed(state, matter, now)]
+
+
+def _passed(state: InitiativeState, matter: Matter, now: datetime) -> Iterator[Happened]:
+    if matter.lapses_at is not None and matter.missing and now >= matter.lapses_at:
+        fact = MatterLapsed(matter=matter.number, silent=matter.missing)
+        yield Happened(fact, subject=matter.content_hash)
+        return
+    for directorate in matter.missing:
+        index = waiting_step(matter, directorate)
+        if index is None:
+            continue
+        office = matter.chains[directorate][index].office
+        due = [p for p in (*REMINDERS, OVERDUE) if now >= at_percent(matter, directorate, p)]
+        if not due or due[-1] <= matter.reminded.get(directorate, 0):
+            continue
+        if due[-1] == OVERDUE:
+            to = state.terms.sides[directorate].escalates.get(office)
+            escalated = MatterEscalated(matter=matter.number, directorate=directorate, office=office, to=to)
+            yield Happened(escalated, subject=matter.content_hash)
+        else:
+            reminded = MatterReminded(
+                matter=matter.number, directorate=directorate, office=office, percent=due[-1]
+            )
+            yield Happened(reminded, subject=matter.content_hash)

@@ -1,0 +1,158 @@
+"""The messages that people send to an initiative, in the imperative; each carries an id from its sender."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from countersign.domain.agreement import Identifier
+from countersign.domain.amounts import Amount
+from countersign.domain.canonical import canonical_json
+from countersign.domain.mandate import Mandate
+from countersign.domain.matter import Caller, SignOff
+from countersign.domain.model import MessageId, Model, Number, Sha256
+from countersign.domain.proposal import ProposalSummary
+from countersign.domain.text import Note, Reasons
+
+
+class Command(Model):
+    """What every message has: an id (the same id again is the same message) and who sends it."""
+
+    id: MessageId
+    caller: Caller
+
+
+class Withdraw(Command):
+    reasons: Reasons
+
+
+class Revise(Command):
+    """Put a new version of the proposal, by its hash; ``replaces`` is the version's hash that was read."""
+
+    content_hash: Sha256
+    replaces: Sha256
+
+
+class GiveEvidence(Command):
+    condition: Number
+    text: Note
+
+
+class ClearCondition(Command):
+    condition: Number
+
+
+class RefuseEvidence(Command):
+    """The evidence does not show that the condition is met."""
+
+    condition: Number
+    reasons: Reasons
+
+
+class Complain(Command):
+    """The applicant asks both sides to look at a refusal again."""
+
+    reasons: Reasons
+
+
+class ExtendDeadline(Command):
+    """Give the caller's own side so many more working days in a matter."""
+
+    matter: Number
+    working_days: Annotated[int, Field(ge=1, le=120)]
+    reasons: Reasons
+
+
+class DeclareConflict(Command):
+    """The caller has an interest in the initiative and decides nothing on it from now on."""
+
+    reasons: Reasons
+
+
+class AuthoriseTranche(Command):
+    tranche: Number
+    directorate: Identifier
+
+
+class ConfirmTranche(Command):
+    tranche: Number
+    directorate: Identifier
+
+
+class SubmitReport(Command):
+    report: Number
+    content_hash: Sha256
+
+
+AnyCommand = (
+    SignOff
+    | ExtendDeadline
+    | DeclareConflict
+    | Withdraw
+    | Revise
+    | GiveEvidence
+    | ClearCondition
+    | RefuseEvidence
+    | Complain
+    | AuthoriseTranche
+    | ConfirmTranche
+    | SubmitReport
+)
+
+
+class ExaminedProposal(Model):
+    """What the record says of a proposal's document: its summary, or why it can't be taken."""
+
+    summary: ProposalSummary | None
+    faults: tuple[str, ...] = ()
+    ineligibilities: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    administrative: bool = False
+
+
+class ExaminedReport(Model):
+    """What the record says of a report's document: the costs per side, or why it can't be taken."""
+
+    costs: dict[str, tuple[Amount, ...]] = Field(default_factory=dict)
+    faults: tuple[str, ...] = ()
+
+
+class MandatesGiven(Model):
+    """What the record says of the mandates between two people."""
+
+    mandates: tuple[Mandate, ...] = ()
+
+
+class Answer(Model):
+    """What the sender of a message is told. ``sequence`` is the audit entry that says the same."""
+
+    status: Literal["counted", "refused"]
+    sequence: int
+    code: str | None = None
+    detail: str | None = None
+
+
+class Seen(Model):
+    """A message that was answered; kept for as long as the initiative lives."""
+
+    fingerprint: str
+    answer: Answer
+
+
+def kind_of(command: Model) -> str:
+    """The name that a message goes by in the trail: ``sign_off``, ``submit_report``, …"""
+    name = type(command).__name__
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+
+def fingerprint(command: Model) -> str:
+    """A digest of what the message says, whoever says it and under whatever id."""
+    said = command.model_dump(mode="json", exclude={"id", "caller"})
+    return hashlib.sha256(canonical_json({"kind": kind_of(command), "said": said})).hexdigest()[:16]
+
+
+def message_key(caller: Caller, message_id: str) -> str:
+    """Ids belong to their sender: nobody can use up, or ask after, another's."""
+    return f"{caller.person} {message_id}"

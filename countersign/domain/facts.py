@@ -1,0 +1,331 @@
+"""What can happen to an initiative: one class a fact, in the past tense, with the action name of the trail.
+
+The facts of a trail, applied in order to an empty state, give the state (:func:`initiative.evolve`): the trail is
+the record, everything else is derived from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Final
+
+from countersign.domain.agreement import ChainStep, MatterKind
+from countersign.domain.amounts import Amount
+from countersign.domain.audit import SYSTEM
+from countersign.domain.funding import Instruction, Tranche
+from countersign.domain.matter import Outcome, Position, Response
+from countersign.domain.model import Model
+from countersign.domain.proposal import ProposalSummary
+from countersign.domain.stage import Stage
+
+
+class Fact(Model):
+    """The body of an audit entry."""
+
+    action: ClassVar[str]
+
+
+class FromMessage(Fact):
+    """A fact that answers a message. ``fingerprint`` tells the message from another with the same id."""
+
+    fingerprint: str
+
+
+class Submitted(Fact):
+    action = "initiative.submitted"
+    reference: str
+    agreement: str
+    agreement_version: int
+    agreement_hash: str
+    summary: ProposalSummary
+    ineligibilities: tuple[str, ...] = ()
+
+
+class StageEntered(Fact):
+    action = "stage.entered"
+    stage: Stage
+    before: Stage | None = None
+    reason: str | None = None
+    deadline: datetime | None = None
+
+
+class EligibilityChecked(Fact):
+    action = "eligibility.checked"
+    version: int
+    faults: tuple[str, ...]
+
+
+class MatterOpened(Fact):
+    action = "matter.opened"
+    number: int
+    kind: MatterKind
+    about: str
+    chains: dict[str, tuple[ChainStep, ...]]
+    deadlines: dict[str, datetime]
+    lapses_at: datetime | None = None
+
+
+class SignedOff(FromMessage):
+    action = "matter.signed"
+    matter: int
+    directorate: str
+    step: int
+    office: str
+    name: str
+    response: Response
+    reasons: str | None = None
+    conditions: tuple[str, ...] = ()
+    comment: str | None = None
+    replaces: str | None = None
+
+
+class SignOffStruck(Fact):
+    """A sign-off no longer counts, since its signer declared an interest."""
+
+    action = "matter.sign_off_struck"
+    matter: int
+    person: str
+
+
+class PositionReached(Fact):
+    action = "matter.position_reached"
+    matter: int
+    position: Position
+
+
+class PositionWithdrawn(Fact):
+    """A side's position is no longer in: a new sign-off took the place of the one that had brought it."""
+
+    action = "matter.position_withdrawn"
+    matter: int
+    directorate: str
+
+
+class MatterReminded(Fact):
+    action = "matter.reminded"
+    matter: int
+    directorate: str
+    office: str
+    percent: int
+
+
+class MatterEscalated(Fact):
+    action = "matter.escalated"
+    matter: int
+    directorate: str
+    office: str
+    to: str | None = None
+
+
+class DeadlineExtended(FromMessage):
+    action = "matter.deadline_extended"
+    matter: int
+    directorate: str
+    deadline: datetime
+    lapses_at: datetime | None = None
+    reasons: str
+
+
+class ConflictDeclared(FromMessage):
+    action = "conflict.declared"
+    reasons: str
+
+
+class PositionCountersigned(Fact):
+    """A side signed its position with its own key; ``jws`` is the compact serialisation (RFC 7515)."""
+
+    action = "matter.countersigned"
+    matter: int
+    directorate: str
+    jws: str
+
+
+class MatterDecided(Fact):
+    """Every side's position is in and countersigned. ``decision`` is the content hash of the joint decision."""
+
+    action = "matter.decided"
+    matter: int
+    outcome: Outcome
+    decision: str
+
+
+class MatterLapsed(Fact):
+    action = "matter.lapsed"
+    matter: int
+    silent: tuple[str, ...]
+
+
+class MatterVoided(Fact):
+    action = "matter.voided"
+    matter: int
+    reason: str
+
+
+class NewCondition(Model):
+    number: int
+    directorate: str
+    text: str
+    deadline: datetime
+
+
+class ConditionsSet(Fact):
+    action = "condition.set"
+    conditions: tuple[NewCondition, ...]
+
+
+class EvidenceGiven(FromMessage):
+    action = "condition.evidenced"
+    number: int
+    text: str
+
+
+class ConditionCleared(FromMessage):
+    action = "condition.cleared"
+    number: int
+    office: str
+
+
+class EvidenceRefused(FromMessage):
+    action = "condition.evidence_refused"
+    number: int
+    office: str
+    reasons: str
+
+
+class ComplaintLodged(FromMessage):
+    action = "complaint.lodged"
+    reasons: str
+
+
+class ProposalCorrected(FromMessage):
+    """A new version in which nothing that was decided on changed; sign-offs stay."""
+
+    action = "proposal.corrected"
+    version: int
+    summary: ProposalSummary
+    changed: tuple[str, ...]
+
+
+class ProposalRevised(FromMessage):
+    action = "proposal.revised"
+    version: int
+    summary: ProposalSummary
+    changed: tuple[str, ...]
+    ineligibilities: tuple[str, ...] = ()
+
+
+class CommitmentsFixed(Fact):
+    action = "commitment.fixed"
+    commitments: dict[str, tuple[Amount, ...]]
+
+
+class TranchesPlanned(Fact):
+    action = "tranche.planned"
+    tranches: tuple[Tranche, ...]
+
+
+class TrancheFellDue(Fact):
+    action = "tranche.due"
+    number: int
+
+
+class TrancheReduced(Fact):
+    """The closing tranche of one side, cut to what its accepted costs leave to pay."""
+
+    action = "tranche.reduced"
+    number: int
+    directorate: str
+    amounts: tuple[Amount, ...]
+
+
+class TrancheAuthorised(FromMessage):
+    action = "tranche.authorised"
+    number: int
+    directorate: str
+
+
+class TrancheInstructed(Fact):
+    action = "tranche.instructed"
+    number: int
+    instructions: dict[str, tuple[Instruction, ...]]
+
+
+class TranchePaid(FromMessage):
+    action = "tranche.paid"
+    number: int
+    directorate: str
+    amounts: tuple[Amount, ...]
+
+
+class ReportScheduled(Model):
+    number: int
+    starts_at: datetime
+    ends_at: datetime
+    due_at: datetime
+    final: bool
+
+
+class ReportsScheduled(Fact):
+    action = "report.scheduled"
+    reports: tuple[ReportScheduled, ...]
+
+
+class ReportFellOverdue(Fact):
+    action = "report.overdue"
+    number: int
+
+
+class ReportSubmitted(FromMessage):
+    action = "report.submitted"
+    number: int
+    version: int
+    costs: dict[str, tuple[Amount, ...]]
+
+
+class ReportAccepted(Fact):
+    action = "report.accepted"
+    number: int
+
+
+class ReportReturned(Fact):
+    action = "report.changes_requested"
+    number: int
+    reasons: dict[str, tuple[str, ...]]
+
+
+class Withdrawn(FromMessage):
+    action = "initiative.withdrawn"
+    reasons: str
+
+
+class MessageRefused(FromMessage):
+    """A message that did not count, and why: a refusal is a fact too."""
+
+    action = "message.refused"
+    message: str
+    code: str
+    detail: str
+
+
+def _concrete(base: type[Fact]) -> list[type[Fact]]:
+    found = [base] if "action" in vars(base) else []
+    return found + [one for child in base.__subclasses__() for one in _concrete(child)]
+
+
+ACTIONS: Final[dict[str, type[Fact]]] = {one.action: one for one in _concrete(Fact)}
+"""Every action name of the trail and the fact it stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """A fact with who did it, about what content, and which message of theirs caused it."""
+
+    fact: Fact
+    actor: str = SYSTEM
+    subject: str | None = None
+    message: str | None = None
+    on_behalf_of: str | None = None
+
+    def body(self) -> dict[str, Any]:
+        return self.fact.model_dump(mode="json", exclude_none=True)

@@ -1,0 +1,472 @@
+"""The state of one initiative, and how each fact changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from pydantic import Field
+
+from countersign.domain import audit
+from countersign.domain.agreement import MatterKind, Terms
+from countersign.domain.amounts import Amount
+from countersign.domain.audit import AuditEntry
+from countersign.domain.commands import Answer, Seen, message_key
+from countersign.domain.errors import RuleBroken
+from countersign.domain.facts import (
+    ACTIONS,
+    CommitmentsFixed,
+    ConditionCleared,
+    ConditionsSet,
+    ConflictDeclared,
+    DeadlineExtended,
+    EvidenceGiven,
+    EvidenceRefused,
+    Fact,
+    FromMessage,
+    Happened,
+    MatterDecided,
+    MatterEscalated,
+    MatterLapsed,
+    MatterOpened,
+    MatterReminded,
+    MatterVoided,
+    MessageRefused,
+    PositionCountersigned,
+    PositionReached,
+    PositionWithdrawn,
+    ProposalCorrected,
+    ProposalRevised,
+    ReportAccepted,
+    ReportFellOverdue,
+    ReportReturned,
+    ReportsScheduled,
+    ReportSubmitted,
+    SignedOff,
+    SignOffStruck,
+    StageEntered,
+    Submitted,
+    TrancheAuthorised,
+    TrancheFellDue,
+    TrancheInstructed,
+    TranchePaid,
+    TrancheReduced,
+    TranchesPlanned,
+)
+from countersign.domain.funding import PaymentState, Share, Tranche
+from countersign.domain.matter import OVERDUE, REMINDERS, Caller, Counted, Matter, Outcome
+from countersign.domain.model import Model
+from countersign.domain.proposal import ProposalSummary
+from countersign.domain.reporting import ReportDue, ReportState
+from countersign.domain.stage import COMPLAINT_DAYS, TERMINAL, TRANSITIONS, Stage
+
+
+class Condition(Model):
+    """A condition that a side set: the applicant gives evidence, then that side clears it, or refuses the evidence.
+
+    ``evidence`` is what waits to be looked at, ``refused`` why earlier evidence did not do.
+    """
+
+    number: int
+    directorate: str
+    text: str
+    set_at: datetime
+    deadline: datetime
+    evidence: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    cleared_by: str | None = None
+
+
+class InitiativeState(Model):
+    """Everything a running initiative knows; the whole of it travels across continue-as-new.
+
+    ``sequence`` and ``head`` are those of the last audit entry. ``answers`` are the messages seen, by
+    :func:`commands.message_key`.
+    """
+
+    id: str
+    reference: str
+    terms: Terms
+    applicant: Caller
+    sequence: int = 0
+    head: str = audit.GENESIS
+    stage: Stage | None = None
+    stage_since: datetime | None = None
+    stage_deadline: datetime | None = None
+    stage_reason: str | None = None
+    version: int = 0
+    content_hash: str = ""
+    summary: ProposalSummary | None = None
+    submitted_at: datetime | None = None
+    ineligibilities: tuple[str, ...] = ()
+    matters: tuple[Matter, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    commitments: dict[str, tuple[Amount, ...]] = Field(default_factory=dict)
+    tranches: tuple[Tranche, ...] = ()
+    reports: tuple[ReportDue, ...] = ()
+    conflicted: tuple[str, ...] = ()
+    answers: dict[str, Seen] = Field(default_factory=dict)
+
+    @property
+    def is_over(self) -> bool:
+        return self.stage in TERMINAL
+
+    def complaint_over(self, now: datetime) -> bool:
+        """Whether a refusal is final: the time for a complaint is over, or one was dismissed."""
+        since = self.stage_since or now
+        answered = self.last_matter(MatterKind.COMPLAINT)
+        dismissed = answered is not None and not answered.is_open and answered.opened_at >= since
+        return dismissed or (now >= self.complaint_until and not (answered and answered.is_open))
+
+    @property
+    def complaint_until(self) -> datetime:
+        """Until when a complaint may come."""
+        if self.stage_since is None:
+            raise RuleBroken("stage_closed", "nothing was submitted yet")
+        return self.stage_since + timedelta(days=COMPLAINT_DAYS)
+
+    def approvals_until(self, validity_days: int) -> datetime | None:
+        """When the first of the sides' approvals of the proposal runs out."""
+        decided = self.last_matter(MatterKind.PROPOSAL)
+        if decided is None or not decided.positions:
+            return None
+        return min(one.at for one in decided.positions.values()) + timedelta(days=validity_days)
+
+    @property
+    def proposal(self) -> ProposalSummary:
+        if self.summary is None:
+            raise RuleBroken("stage_closed", "nothing was submitted yet")
+        return self.summary
+
+    @property
+    def barred(self) -> frozenset[str]:
+        """Persons and contact keys that have a part in this initiative and so decide nothing on it."""
+        people = self.summary.people if self.summary else ()
+        own = (self.applicant.person, *((self.applicant.contact,) if self.applicant.contact else ()))
+        return frozenset((*own, *people, *self.conflicted))
+
+    def matter(self, number: int) -> Matter | None:
+        return self.matters[number - 1] if 0 < number <= len(self.matters) else None
+
+    def open_matter(self, kind: MatterKind) -> Matter | None:
+        return next((one for one in reversed(self.matters) if one.kind is kind and one.is_open), None)
+
+    def last_matter(self, kind: MatterKind) -> Matter | None:
+        return next((one for one in reversed(self.matters) if one.kind is kind), None)
+
+    def tranche(self, number: int) -> Tranche | None:
+        return next((one for one in self.tranches if one.number == number), None)
+
+    def report(self, number: int) -> ReportDue | None:
+        return self.reports[number - 1] if 0 < number <= len(self.reports) else None
+
+    def next_report(self) -> ReportDue | None:
+        """The first report that is not accepted yet."""
+        return next((one for one in self.reports if one.state is not ReportState.ACCEPTED), None)
+
+    def answer_to(self, caller: Caller, message_id: str) -> Seen | None:
+        return self.answers.get(message_key(caller, message_id))
+
+
+def entries_for(
+    state: InitiativeState, happened: Iterable[Happened], now: datetime
+) -> tuple[InitiativeState, tuple[AuditEntry, ...]]:
+    """The audit entries of some facts, continuing the state's trail, and the state after them."""
+    entries: list[AuditEntry] = []
+    for one in happened:
+        entry = audit.seal(
+            initiative=state.id,
+            sequence=state.sequence + 1,
+            action=one.fact.action,
+            actor=one.actor,
+            on_behalf_of=one.on_behalf_of,
+            at=now,
+            subject=one.subject,
+            message=one.message,
+            body=one.body(),
+            previous=state.head,
+        )
+        entries.append(entry)
+        state = evolve(state, one.fact, entry)
+    return state, tuple(entries)
+
+
+def replay(state: InitiativeState, entries: Iterable[AuditEntry]) -> InitiativeState:
+    """The state after entries that were written to the trail; what a run that lost its memory adopts.
+
+    Raises:
+        ValueError: when the entries do not continue the state's trail.
+    """
+    for entry in entries:
+        if entry.sequence != state.sequence + 1 or entry.previous != state.head:
+            raise ValueError(f"entry {entry.sequence} does not continue entry {state.sequence}")
+        state = evolve(state, ACTIONS[entry.action].model_validate(entry.body), entry)
+    return state
+
+
+V = TypeVar("V")
+
+
+def evolve(state: InitiativeState, fact: Fact, entry: AuditEntry) -> InitiativeState:
+    """The state after a fact. Pure, and the only way a state changes."""
+    changes = _changes(state, fact, entry)
+    if isinstance(fact, FromMessage) and entry.message is not None:
+        changes["answers"] = state.answers | {
+            f"{entry.actor} {entry.message}": Seen(fingerprint=fact.fingerprint, answer=_answer(fact, entry))
+        }
+    return state.model_copy(update={**changes, "sequence": entry.sequence, "head": entry.hash})
+
+
+def _answer(fact: Fact, entry: AuditEntry) -> Answer:
+    if isinstance(fact, MessageRefused):
+        return Answer(status="refused", sequence=entry.sequence, code=fact.code, detail=fact.detail)
+    return Answer(status="counted", sequence=entry.sequence)
+
+
+def _changes(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str, Any]:
+    """Which fields of the state a fact gives another value."""
+    at = entry.instant
+    match fact:
+        case Submitted(summary=summary, ineligibilities=found):
+            return {
+                "version": 1,
+                "content_hash": entry.subject,
+                "summary": summary,
+                "ineligibilities": found,
+                "submitted_at": at,
+            }
+        case StageEntered(stage=stage, reason=reason, deadline=deadline):
+            if stage not in TRANSITIONS[state.stage]:
+                raise RuleBroken("stage_closed", f"there is no way from {state.stage} to {stage}")
+            return {"stage": stage, "stage_since": at, "stage_deadline": deadline, "stage_reason": reason}
+        case ProposalRevised(version=version, summary=summary, ineligibilities=found):
+            return {
+                "version": version,
+                "content_hash": entry.subject,
+                "summary": summary,
+                "ineligibilities": found,
+                "conditions": (),
+            }
+        case ConflictDeclared():
+            return {"conflicted": (*state.conflicted, entry.actor)}
+        case ConditionsSet(conditions=conditions):
+            new = (Condition(**one.model_dump(), set_at=at) for one in conditions)
+            return {"conditions": tuple(new)}
+        case EvidenceGiven(number=number, text=text):
+            return _condition(state, number, lambda c: {"evidence": (*c.evidence, text)})
+        case ConditionCleared(number=number):
+            return _condition(state, number, lambda _: {"cleared_by": entry.actor})
+        case EvidenceRefused(number=number, reasons=reasons):
+            return _condition(state, number, lambda c: {"evidence": (), "refused": (*c.refused, reasons)})
+        case ProposalCorrected(version=version, summary=summary):
+            return {
+                "version": version,
+                "content_hash": entry.subject,
+                "summary": summary,
+                "matters": tuple(
+                    _corrected(one, state.content_hash, entry.subject or "") for one in state.matters
+                ),
+            }
+        case CommitmentsFixed(commitments=commitments):
+            return {"commitments": commitments}
+        case TranchesPlanned(tranches=tranches):
+            return {"tranches": tranches}
+        case _:
+            return _changes_in_matters(state, fact, entry) or _changes_while_active(state, fact, entry)
+
+
+def _changes_in_matters(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str, Any]:
+    at = entry.instant
+    match fact:
+        case MatterOpened():
+            opened = Matter(**fact.model_dump(), content_hash=entry.subject or "", opened_at=at)
+            return {"matters": (*state.matters, opened)}
+        case SignedOff():
+            counted = Counted(
+                **fact.model_dump(exclude={"matter", "fingerprint", "replaces"}),
+                person=entry.actor,
+                on_behalf_of=entry.on_behalf_of,
+                at=at,
+            )
+            before = fact.replaces
+            return _matter(
+                state,
+                fact.matter,
+                lambda m: {"counted": (*_struck(m, before), counted), **_next_step(m, fact.directorate)},
+            )
+        case SignOffStruck(matter=number, person=person):
+            return _matter(state, number, lambda m: {"counted": _struck(m, person)})
+        case PositionWithdrawn(matter=number, directorate=side):
+            return _matter(
+                state,
+                number,
+                lambda m: {
+                    "positions": _without(m.positions, side),
+                    "countersigned": _without(m.countersigned, side),
+                },
+            )
+        case MatterReminded() | MatterEscalated() | DeadlineExtended():
+            return _matter(state, fact.matter, lambda m: _clock(m, fact, at))
+        case PositionReached(matter=number, position=position):
+            side = position.directorate
+            return _matter(
+                state,
+                number,
+                lambda m: {
+                    "positions": m.positions | {side: position},
+                    "countersigned": _without(m.countersigned, side),
+                },
+            )
+        case PositionCountersigned(matter=number, directorate=side, jws=jws):
+            return _matter(state, number, lambda m: {"countersigned": m.countersigned | {side: jws}})
+        case MatterDecided(matter=number, outcome=outcome, decision=decision):
+            closed = {"outcome": outcome, "closed_at": at, "decision": decision}
+            return _matter(state, number, lambda _: closed)
+        case MatterLapsed(matter=number):
+            return _matter(state, number, lambda _: {"outcome": Outcome.LAPSED, "closed_at": at})
+        case MatterVoided(matter=number):
+            return _matter(state, number, lambda _: {"outcome": Outcome.VOID, "closed_at": at})
+        case _:
+            return {}
+
+
+def _changes_while_active(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str, Any]:
+    match fact:
+        case ReportsScheduled(reports=reports):
+            return {"reports": tuple(ReportDue(**one.model_dump()) for one in reports)}
+        case ReportFellOverdue(number=number):
+            return _report(state, number, lambda _: {"state": ReportState.OVERDUE})
+        case ReportSubmitted(number=number, version=version, costs=costs):
+            submitted = {
+                "state": ReportState.SUBMITTED,
+                "version": version,
+                "content_hash": entry.subject,
+                "costs": costs,
+            }
+            return _report(state, number, lambda _: submitted)
+        case ReportAccepted(number=number):
+            return _report(state, number, lambda _: {"state": ReportState.ACCEPTED})
+        case ReportReturned(number=number):
+            return _report(state, number, lambda _: {"state": ReportState.CHANGES_REQUESTED})
+        case TrancheFellDue(number=number):
+            return _shares(state, number, lambda _, __: {"state": PaymentState.DUE})
+        case TrancheReduced(number=number, directorate=directorate, amounts=amounts):
+            return _reduced(state, number, directorate, amounts)
+        case TrancheAuthorised(number=number, directorate=directorate):
+            authorised = {"state": PaymentState.AUTHORISED, "authorised_by": entry.actor}
+            return _shares(state, number, lambda side, _: authorised if side == directorate else {})
+        case TrancheInstructed(number=number, instructions=instructions):
+            return _shares(
+                state,
+                number,
+                lambda side, _: (
+                    {"state": PaymentState.INSTRUCTED, "instructions": instructions[side]}
+                    if side in instructions
+                    else {}
+                ),
+            )
+        case TranchePaid(number=number, directorate=directorate):
+            paid = {"state": PaymentState.PAID, "confirmed_by": entry.actor}
+            return _shares(state, number, lambda side, _: paid if side == directorate else {})
+        case _:
+            return {}
+
+
+def _replaced(
+    items: tuple[Any, ...], number: int, update: Callable[[Any], dict[str, Any]]
+) -> tuple[Any, ...]:
+    return tuple(one.model_copy(update=update(one)) if one.number == number else one for one in items)
+
+
+def _matter(
+    state: InitiativeState, number: int, update: Callable[[Matter], dict[str, Any]]
+) -> dict[str, Any]:
+    return {"matters": _replaced(state.matters, number, update)}
+
+
+def _corrected(matter: Matter, before: str, after: str) -> Matter:
+    """An open matter on the corrected proposal: sign-offs stay, the sides' keys sign what now stands there."""
+    if not matter.is_open or matter.content_hash != before:
+        return matter
+    return matter.model_copy(update={"content_hash": after, "countersigned": {}})
+
+
+def _without(values: dict[str, V], key: str) -> dict[str, V]:
+    return {k: v for k, v in values.items() if k != key}
+
+
+def _next_step(matter: Matter, side: str) -> dict[str, Any]:
+    """A silence that is broken is over; if the next step is silent beyond the deadline, that is told anew."""
+    if side not in matter.escalated and matter.reminded.get(side, 0) < OVERDUE:
+        return {}
+    return {
+        "escalated": _without(matter.escalated, side),
+        "reminded": matter.reminded | {side: max(REMINDERS)},
+    }
+
+
+def _struck(matter: Matter, person: str | None) -> tuple[Counted, ...]:
+    """The sign-offs with those of a person no longer standing."""
+    return tuple(
+        one.model_copy(update={"replaced": True}) if person is not None and one.person == person else one
+        for one in matter.counted
+    )
+
+
+def _clock(
+    matter: Matter, fact: MatterReminded | MatterEscalated | DeadlineExtended, at: datetime
+) -> dict[str, Any]:
+    side = fact.directorate
+    match fact:
+        case MatterReminded(percent=percent):
+            return {"reminded": matter.reminded | {side: percent}}
+        case MatterEscalated(to=to):
+            return {
+                "reminded": matter.reminded | {side: OVERDUE},
+                "escalated": matter.escalated | ({side: to} if to else {}),
+            }
+        case DeadlineExtended(deadline=deadline, lapses_at=lapses_at):
+            return {
+                "deadlines": matter.deadlines | {side: deadline},
+                "lapses_at": lapses_at,
+                "clocks": matter.clocks | {side: at},
+                "reminded": matter.reminded | {side: 0},
+                "escalated": _without(matter.escalated, side),
+            }
+
+
+def _condition(
+    state: InitiativeState, number: int, update: Callable[[Condition], dict[str, Any]]
+) -> dict[str, Any]:
+    return {"conditions": _replaced(state.conditions, number, update)}
+
+
+def _report(
+    state: InitiativeState, number: int, update: Callable[[ReportDue], dict[str, Any]]
+) -> dict[str, Any]:
+    return {"reports": _replaced(state.reports, number, update)}
+
+
+def _shares(
+    state: InitiativeState, number: int, update: Callable[[str, Share], dict[str, Any]]
+) -> dict[str, Any]:
+    def shares(tranche: Tranche) -> dict[str, Any]:
+        return {"shares": {side: s.model_copy(update=update(side, s)) for side, s in tranche.shares.items()}}
+
+    return {"tranches": _replaced(state.tranches, number, shares)}
+
+
+def _reduced(
+    state: InitiativeState, number: int, directorate: str, amounts: tuple[Amount, ...]
+) -> dict[str, Any]:
+    def shares(tranche: Tranche) -> dict[str, Any]:
+        kept = {side: share for side, share in tranche.shares.items() if side != directorate or amounts}
+        return {
+            "shares": {
+                side: share.model_copy(update={"amounts": amounts}) if side == directorate else share
+                for side, share in kept.items()
+            }
+        }
+
+    return {"tranches": _replaced(state.tranches, number, shares)}

@@ -1,0 +1,362 @@
+"""What the record shows of a state: the rows that a step changed, and who is waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from countersign.domain.agreement import FINANCE_OFFICE, MatterKind
+from countersign.domain.audit import AuditEntry
+from countersign.domain.decision import joint_decision
+from countersign.domain.funding import PaymentState, Tranche
+from countersign.domain.initiative import Condition, InitiativeState
+from countersign.domain.matter import Matter, Outcome, waiting_step
+from countersign.domain.model import Model
+from countersign.domain.papers import complaint_document, subject_document
+from countersign.domain.reporting import ReportDue
+from countersign.domain.stage import Stage
+
+
+class Task(StrEnum):
+    """What somebody is waited for to do."""
+
+    SIGN_OFF = "sign_off"
+    NEW_VERSION = "new_version"
+    EVIDENCE = "evidence"
+    CLEAR_CONDITION = "clear_condition"
+    AUTHORISE = "authorise"
+    CONFIRM = "confirm"
+    INSTRUCT = "instruct"
+    COUNTERSIGN = "countersign"
+    ESCALATED = "escalated"
+    REPORT = "report"
+
+
+BY_THE_SYSTEM: Final = frozenset({Task.INSTRUCT, Task.COUNTERSIGN})
+"""What a side's own worker does by itself; waited for only while that worker is away."""
+
+TOLD: Final = frozenset({Task.ESCALATED})
+"""What somebody is told and need not do: another office is silent beyond its deadline."""
+
+
+class Waiting(Model):
+    """Somebody is waited for: an office of a directorate, or the applicant when there is none.
+
+    ``number`` is that of the matter, tranche, report or condition. ``not_by`` may not be the one who does it.
+    """
+
+    task: Task
+    number: int
+    directorate: str | None = None
+    office: str | None = None
+    since: datetime
+    deadline: datetime | None = None
+    matter_kind: MatterKind | None = None
+    not_by: tuple[str, ...] = ()
+
+
+class Version(Model):
+    """A version of the proposal as it was submitted."""
+
+    number: int
+    content_hash: str
+    submitted_at: datetime
+    submitted_by: str
+    changed: tuple[str, ...]
+
+
+class Projection(Model):
+    """The rows that a step writes beside its audit entries; lists hold what the step changed, and no more."""
+
+    id: str
+    reference: str
+    agreement: str
+    agreement_version: int
+    applicant: str
+    people: tuple[str, ...]
+    area: str
+    kind: str
+    lead_directorate: str
+    stage: Stage
+    stage_since: datetime
+    stage_deadline: datetime | None
+    stage_reason: str | None
+    version: int
+    content_hash: str
+    submitted_at: datetime
+    sequence: int
+    waits_for: tuple[str, ...]
+    next_deadline: datetime | None
+    waiting: tuple[Waiting, ...]
+    versions: tuple[Version, ...] = ()
+    matters: tuple[Matter, ...] = ()
+    tranches: tuple[Tranche, ...] = ()
+    reports: tuple[ReportDue, ...] = ()
+    conditions: tuple[Condition, ...] | None = None
+
+
+class Event(Model):
+    """What subscribers are told of an entry: never more than both sides may know."""
+
+    sequence: int
+    type: str
+    at: datetime
+    data: dict[str, Any]
+
+
+class Step(Model):
+    """What one step of a workflow writes, in one transaction."""
+
+    entries: tuple[AuditEntry, ...]
+    projection: Projection
+    documents: dict[str, dict[str, Any]]
+    events: tuple[Event, ...]
+
+
+def step_of(before: InitiativeState, after: InitiativeState, entries: Sequence[AuditEntry]) -> Step:
+    """The step that leads from one state to the other by ``entries``."""
+    return Step(
+        entries=tuple(entries),
+        projection=project(before, after, entries),
+        documents=_documents(before, entries),
+        events=tuple(_events(after, entries)),
+    )
+
+
+def project(before: InitiativeState, after: InitiativeState, entries: Sequence[AuditEntry]) -> Projection:
+    """The rows of ``after`` that differ from ``before``."""
+    waiting = tuple(waited_for(after))
+    stage, since, submitted = after.stage, after.stage_since, after.submitted_at
+    if stage is None or since is None or submitted is None:
+        raise ValueError("nothing was submitted yet")
+    deadlines = [one.deadline for one in waiting if one.deadline is not None]
+    return Projection(
+        id=after.id,
+        reference=after.reference,
+        agreement=after.terms.agreement,
+        agreement_version=after.terms.version,
+        applicant=after.applicant.person,
+        people=(*after.proposal.people, *after.conflicted),
+        area=after.proposal.area,
+        kind=after.proposal.kind,
+        lead_directorate=after.proposal.lead_directorate,
+        stage=stage,
+        stage_since=since,
+        stage_deadline=after.stage_deadline,
+        stage_reason=after.stage_reason,
+        version=after.version,
+        content_hash=after.content_hash,
+        submitted_at=submitted,
+        sequence=after.sequence,
+        waits_for=tuple(sorted({one.directorate or "applicant" for one in waiting})),
+        next_deadline=min(deadlines, default=None),
+        waiting=waiting,
+        versions=tuple(_versions(entries)),
+        matters=_changed(before.matters, after.matters),
+        tranches=_changed(before.tranches, after.tranches),
+        reports=_changed(before.reports, after.reports),
+        conditions=None if before.conditions == after.conditions else after.conditions,
+    )
+
+
+def waited_for(state: InitiativeState) -> Iterator[Waiting]:
+    """Everybody who is waited for, by what they are to do."""
+    since = state.stage_since
+    if since is None:
+        return
+    for one in state.matters:
+        if one.is_open:
+            yield from _signers(one)
+    if state.stage is Stage.REVISION:
+        yield Waiting(
+            task=Task.NEW_VERSION, number=state.version + 1, since=since, deadline=state.stage_deadline
+        )
+    if state.stage is Stage.CONDITIONS:
+        yield from _conditions(state, since)
+    if state.stage in (Stage.ACTIVE, Stage.CLOSING):
+        for tranche in state.tranches:
+            yield from _payers(tranche, since)
+    report = state.next_report()
+    if state.stage is Stage.ACTIVE and report is not None and report.is_open:
+        yield Waiting(task=Task.REPORT, number=report.number, since=report.ends_at, deadline=report.due_at)
+
+
+def _signers(one: Matter) -> Iterator[Waiting]:
+    for directorate in one.unsigned:
+        # The side's own worker signs: nobody's inbox, but it is visible when that worker is away.
+        yield Waiting(
+            task=Task.COUNTERSIGN,
+            number=one.number,
+            directorate=directorate,
+            since=one.positions[directorate].at,
+        )
+    for directorate, chain in one.chains.items():
+        index = waiting_step(one, directorate)
+        if index is None:
+            continue
+        own = [signed for signed in one.standing if signed.directorate == directorate]
+        waits = Waiting(
+            task=Task.SIGN_OFF,
+            number=one.number,
+            directorate=directorate,
+            office=chain[index].office,
+            since=one.opened_at,  # not when the last step was signed: that is the side's own affair
+            deadline=one.deadlines.get(directorate),
+            matter_kind=one.kind,
+            not_by=tuple(sorted({person for signed in own for person in signed.people})),
+        )
+        yield waits
+        if directorate in one.escalated:
+            told = {
+                "task": Task.ESCALATED,
+                "office": one.escalated[directorate],
+                "not_by": (),
+                "matter_kind": None,
+            }
+            yield waits.model_copy(update=told)
+
+
+def _conditions(state: InitiativeState, since: datetime) -> Iterator[Waiting]:
+    decided = state.last_matter(MatterKind.PROPOSAL)
+    for condition in state.conditions:
+        if condition.cleared_by is not None:
+            continue
+        if not condition.evidence:
+            yield Waiting(
+                task=Task.EVIDENCE, number=condition.number, since=since, deadline=condition.deadline
+            )
+        elif decided is not None:
+            yield Waiting(
+                task=Task.CLEAR_CONDITION,
+                number=condition.number,
+                directorate=condition.directorate,
+                office=decided.chains[condition.directorate][-1].office,
+                since=since,
+                deadline=condition.deadline,
+            )
+
+
+_PAYMENT_TASKS: Final = {
+    PaymentState.DUE: Task.AUTHORISE,
+    PaymentState.AUTHORISED: Task.INSTRUCT,
+    PaymentState.INSTRUCTED: Task.CONFIRM,
+}
+
+
+def _payers(tranche: Tranche, since: datetime) -> Iterator[Waiting]:
+    for directorate, share in tranche.shares.items():
+        task = _PAYMENT_TASKS.get(share.state)
+        if task is None or (task is Task.INSTRUCT and not tranche.is_authorised):
+            continue  # an authorised share waits for the other side's authorisation, which is listed itself
+        yield Waiting(
+            task=task,
+            number=tranche.number,
+            directorate=directorate,
+            # Instructing is the side's own worker's task: nobody's inbox, but the operator sees it waits.
+            office=None if task is Task.INSTRUCT else FINANCE_OFFICE,
+            since=since,
+            not_by=(share.authorised_by,) if share.authorised_by else (),
+        )
+
+
+def _changed(before: Sequence[Any], after: Sequence[Any]) -> tuple[Any, ...]:
+    known = {id(one) for one in before}
+    return tuple(one for one in after if id(one) not in known)
+
+
+def _versions(entries: Sequence[AuditEntry]) -> Iterator[Version]:
+    for entry in entries:
+        if (
+            entry.action in ("initiative.submitted", "proposal.revised", "proposal.corrected")
+            and entry.subject is not None
+        ):
+            yield Version(
+                number=entry.body.get("version", 1),
+                content_hash=entry.subject,
+                submitted_at=entry.instant,
+                submitted_by=entry.actor,
+                changed=tuple(entry.body.get("changed", ())),
+            )
+
+
+def _documents(before: InitiativeState, entries: Sequence[AuditEntry]) -> dict[str, dict[str, Any]]:
+    """The documents that entries name by their hash and that nobody submitted: the system drew them up."""
+    documents: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        if entry.action == "matter.opened" and entry.subject is not None:
+            document = _subject(before, entry, entries)
+            if document is not None:
+                documents[entry.subject] = document
+        if entry.action == "matter.decided":
+            documents[entry.body["decision"]] = _decision(before, entry, entries)
+    return documents
+
+
+def _subject(
+    before: InitiativeState, opened: AuditEntry, entries: Sequence[AuditEntry]
+) -> dict[str, Any] | None:
+    kind = MatterKind(opened.body["kind"])
+    if kind is not MatterKind.COMPLAINT:
+        return subject_document(before, kind)
+    lodged = next(entry for entry in entries if entry.action == "complaint.lodged")
+    return complaint_document(before, lodged.body["reasons"])
+
+
+def _decision(before: InitiativeState, decided: AuditEntry, entries: Sequence[AuditEntry]) -> dict[str, Any]:
+    number = decided.body["matter"]
+    one = before.matter(number)
+    if one is None:
+        raise ValueError(f"matter {number} is decided and was never opened")
+    last = {
+        entry.body["directorate"]: entry.body["jws"]
+        for entry in entries
+        if entry.action == "matter.countersigned" and entry.body["matter"] == number
+    }
+    return joint_decision(before, one, one.countersigned | last, Outcome(decided.body["outcome"]))
+
+
+_TOLD: Final[dict[str, tuple[str, ...]]] = {
+    "initiative.submitted": (),
+    "stage.entered": ("stage", "before"),
+    "matter.opened": ("number", "kind", "about", "deadlines"),
+    "matter.position_reached": ("matter",),
+    "matter.countersigned": ("matter", "directorate"),
+    "matter.deadline_extended": ("matter", "directorate", "deadline"),
+    "matter.decided": ("matter", "outcome"),
+    "matter.lapsed": ("matter",),
+    "matter.voided": ("matter",),
+    "condition.set": (),
+    "condition.evidenced": ("number",),
+    "condition.cleared": ("number",),
+    "condition.evidence_refused": ("number",),
+    "complaint.lodged": (),
+    "proposal.revised": ("version",),
+    "proposal.corrected": ("version",),
+    "tranche.due": ("number",),
+    "tranche.authorised": ("number", "directorate"),
+    "tranche.instructed": ("number",),
+    "tranche.paid": ("number", "directorate"),
+    "report.scheduled": (),
+    "report.overdue": ("number",),
+    "report.submitted": ("number", "version"),
+    "report.accepted": ("number",),
+    "report.changes_requested": ("number",),
+    "initiative.withdrawn": (),
+}
+"""Which actions subscribers hear of, and with which fields: a position only as being in, a sign-off not at all."""
+
+
+def _events(state: InitiativeState, entries: Sequence[AuditEntry]) -> Iterator[Event]:
+    for entry in entries:
+        if entry.action in _TOLD:
+            told = {key: entry.body[key] for key in _TOLD[entry.action] if key in entry.body}
+            if entry.action == "matter.position_reached":
+                told["directorate"] = entry.body["position"]["directorate"]
+            yield Event(
+                sequence=entry.sequence,
+                type=entry.action,
+                at=entry.instant,
+                data={"initiative": state.id, "reference": state.reference, **told},
+            )

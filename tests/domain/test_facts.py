@@ -1,0 +1,143 @@
+"""Facts as the trail keeps them: what is written is read back the same."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from countersign.domain.agreement import ChainStep, MatterKind
+from countersign.domain.amounts import Amount
+from countersign.domain.canonical import canonical_json
+from countersign.domain.facts import (
+    ACTIONS,
+    CommitmentsFixed,
+    ComplaintLodged,
+    ConditionCleared,
+    ConditionsSet,
+    ConflictDeclared,
+    DeadlineExtended,
+    EligibilityChecked,
+    EvidenceGiven,
+    EvidenceRefused,
+    Fact,
+    Happened,
+    MatterDecided,
+    MatterEscalated,
+    MatterLapsed,
+    MatterOpened,
+    MatterReminded,
+    MatterVoided,
+    MessageRefused,
+    NewCondition,
+    PositionCountersigned,
+    PositionReached,
+    PositionWithdrawn,
+    ProposalCorrected,
+    ProposalRevised,
+    ReportAccepted,
+    ReportFellOverdue,
+    ReportReturned,
+    ReportScheduled,
+    ReportsScheduled,
+    ReportSubmitted,
+    SignedOff,
+    SignOffStruck,
+    StageEntered,
+    Submitted,
+    TrancheAuthorised,
+    TrancheFellDue,
+    TrancheInstructed,
+    TranchePaid,
+    TrancheReduced,
+    TranchesPlanned,
+    Withdrawn,
+)
+from countersign.domain.funding import Instruction, Share, Tranche
+from countersign.domain.matter import Outcome, Position, Response
+from countersign.domain.proposal import summarise
+from countersign.domain.stage import Stage
+from tests.domain.lives import START, two_sides
+
+_, PROPOSAL = two_sides()
+SUMMARY = summarise(PROPOSAL)
+SOME = (Amount(1, "ILS"), Amount(0, "GPUh"))
+CHAIN = (ChainStep(office="head"), ChainStep(office="clerk", need=2, above=Amount(5, "ILS")))
+SIGNED: dict[str, Any] = {
+    "fingerprint": "f", "matter": 1, "directorate": "il", "step": 0, "office": "head", "name": "",
+}  # fmt: skip
+SCHEDULED = ReportScheduled(number=1, starts_at=START, ends_at=START, due_at=START, final=False)
+FACTS: list[Fact] = [
+    Submitted(reference="R", agreement="a", agreement_version=1, agreement_hash="h", summary=SUMMARY),
+    StageEntered(stage=Stage.SUBMITTED, before=None),
+    StageEntered(stage=Stage.REVISION, before=Stage.DECISION, reason="So.", deadline=START),
+    EligibilityChecked(version=1, faults=()),
+    MatterOpened(
+        number=1,
+        kind=MatterKind.PROPOSAL,
+        about="it",
+        chains={"il": CHAIN, "az": CHAIN[:1]},
+        deadlines={"il": START, "az": START + timedelta(microseconds=1)},
+        lapses_at=START,
+    ),
+    MatterOpened(number=1, kind=MatterKind.REPORT, about="", chains={}, deadlines={}, lapses_at=None),
+    SignedOff(**SIGNED, response=Response.APPROVE, reasons=None, conditions=(), comment=None),
+    SignedOff(**SIGNED, response=Response.RETURN, reasons="R.", conditions=("C",), comment="c"),
+    PositionReached(
+        matter=1,
+        position=Position(directorate="il", response=Response.APPROVE, offices=("head",), at=START),
+    ),
+    PositionCountersigned(matter=1, directorate="il", jws="a.b.c"),
+    PositionWithdrawn(matter=1, directorate="il"),
+    SignOffStruck(matter=1, person="il/a"),
+    MatterReminded(matter=1, directorate="il", office="head", percent=50),
+    MatterEscalated(matter=1, directorate="il", office="head", to=None),
+    MatterEscalated(matter=1, directorate="il", office="officer", to="head"),
+    DeadlineExtended(
+        fingerprint="f", matter=1, directorate="il", deadline=START, lapses_at=None, reasons="R."
+    ),
+    ConflictDeclared(fingerprint="f", reasons="R."),
+    MatterDecided(matter=1, outcome=Outcome.APPROVED, decision="sha256:0"),
+    MatterLapsed(matter=1, silent=("il",)),
+    MatterVoided(matter=1, reason="withdrawn"),
+    ConditionsSet(conditions=(NewCondition(number=1, directorate="il", text="Do.", deadline=START),)),
+    EvidenceGiven(fingerprint="f", number=1, text="See."),
+    ConditionCleared(fingerprint="f", number=1, office="head"),
+    EvidenceRefused(fingerprint="f", number=1, office="head", reasons="R."),
+    ComplaintLodged(fingerprint="f", reasons="R."),
+    ProposalCorrected(fingerprint="f", version=2, summary=SUMMARY, changed=("partners[0].name.en",)),
+    ProposalRevised(fingerprint="f", version=2, summary=SUMMARY, changed=("title.en",)),
+    CommitmentsFixed(commitments={"il": SOME, "az": ()}),
+    TranchesPlanned(
+        tranches=(
+            Tranche(number=1, trigger="signature", shares={"il": Share(amounts=SOME)}),
+            Tranche(number=2, trigger="report", report=1),
+        )
+    ),
+    TrancheFellDue(number=1),
+    TrancheReduced(number=1, directorate="il", amounts=()),
+    TrancheAuthorised(fingerprint="f", number=1, directorate="il"),
+    TrancheInstructed(
+        number=1, instructions={"il": (Instruction(end_to_end_id="CS1", amount=SOME[0]),), "az": ()}
+    ),
+    TranchePaid(fingerprint="f", number=1, directorate="il", amounts=SOME),
+    ReportsScheduled(reports=(SCHEDULED, SCHEDULED.model_copy(update={"final": True}))),
+    ReportFellOverdue(number=1),
+    ReportSubmitted(fingerprint="f", number=1, version=1, costs={"il": SOME, "az": ()}),
+    ReportAccepted(number=1),
+    ReportReturned(number=1, reasons={"il": ("No.",)}),
+    Withdrawn(fingerprint="f", reasons="So."),
+    MessageRefused(fingerprint="f", message="sign_off", code="invalid", detail=""),
+]
+
+
+def test_every_kind_of_fact_is_tried_here() -> None:
+    assert {type(fact) for fact in FACTS} == set(ACTIONS.values())
+
+
+@pytest.mark.parametrize("fact", FACTS, ids=lambda fact: fact.action)
+def test_the_body_of_an_entry_is_the_fact_again(fact: Fact) -> None:
+    body = Happened(fact).body()
+    assert canonical_json(body)
+    assert ACTIONS[fact.action].model_validate(body) == fact

@@ -1,0 +1,293 @@
+"""Anything that people may do, in any order: what stays true of the state and of the trail."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import ClassVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from countersign.domain import audit, funding
+from countersign.domain.agreement import ChainStep, MatterKind
+from countersign.domain.audit import AuditEntry
+from countersign.domain.commands import DeclareConflict
+from countersign.domain.facts import ACTIONS
+from countersign.domain.initiative import InitiativeState, replay
+from countersign.domain.matter import Caller, Matter, Outcome, Response, SignOff, position
+from countersign.domain.projection import Task
+from countersign.domain.stage import TRANSITIONS
+from tests.domain.lives import Life, holder, three_sides, two_sides, with_chain
+
+SIDES = ["il", "az", "ge", "xx"]
+OFFICES = [
+    "head", "programme_officer", "legal_counsel", "deputy_minister", "finance_reviewer",
+    "finance_officer", "janitor",
+]  # fmt: skip
+people = st.builds(holder, st.sampled_from(SIDES), st.sampled_from(OFFICES), st.sampled_from("ab"))
+responses = st.sampled_from(list(Response))
+small = st.integers(1, 7)
+"""Numbers, also of what there is not; 0 is in no message (test_matter)."""
+
+
+class Walk(RuleBasedStateMachine):
+    """Two sides; one of them decides on proposals by a chain of two steps, the second with two holders."""
+
+    of_three: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        agreement, proposal = three_sides() if self.of_three else two_sides()
+        steps = (ChainStep(office="programme_officer"), ChainStep(office="head", need=2))
+        self.life = Life(with_chain(agreement, MatterKind.PROPOSAL, "il", *steps), proposal)
+        self.empty = self.life.state
+        self.checked = 0
+        self.closed: dict[int, Matter] = {}
+        self.last: AuditEntry | None = None
+        self.commands: list[SignOff] = []
+
+    @initialize()
+    def submit(self) -> None:
+        self.life.begin()
+
+    # ---- what people do
+
+    @rule(times=st.integers(1, 8), percent=st.sampled_from([0, 50, 100]))
+    def everybody_does_what_they_are_waited_for(self, times: int, percent: int) -> None:
+        for _ in range(times):
+            self.life.go_on(percent)
+
+    @rule(caller=people, matter=small, response=responses, stale=st.booleans(), data=st.data())
+    def somebody_signs(
+        self, caller: Caller, matter: int, response: Response, stale: bool, data: st.DataObject
+    ) -> None:
+        known = self.life.state.matter(matter)
+        content = "sha256:" + "0" * 64 if stale or known is None else known.content_hash
+        command = SignOff(
+            id=self.life.next_id(),
+            matter=matter,
+            response=response,
+            content_hash=content,
+            caller=caller,
+            reasons=data.draw(st.sampled_from([None, "Because."])),
+            conditions=("Do.",) if response is Response.APPROVE_WITH_CONDITIONS else (),
+        )
+        self.life.send(command)
+        self.commands.append(command)
+
+    @rule(which=st.integers(0, 3), response=responses)
+    def the_next_signer_answers(self, which: int, response: Response) -> None:
+        signing = [one for one in self.life.waited_for() if one.task is Task.SIGN_OFF]
+        if signing:
+            one = signing[which % len(signing)]
+            who = f"n{len(one.not_by)}"
+            matter = self.life.state.matter(one.number)
+            self.life.sign(one.directorate or "", response, who=who, office=one.office, matter=matter)
+
+    @rule(which=small, other=st.booleans())
+    def a_message_comes_again(self, which: int, other: bool) -> None:
+        if self.commands:
+            command = self.commands[which % len(self.commands)]
+            before = self.life.state
+            seen = before.answer_to(command.caller, command.id)
+            assert seen is not None
+            assert self.life.send(command) == seen.answer
+            assert self.life.state == before
+
+    @rule()
+    def the_applicant_puts_a_new_version(self) -> None:
+        self.life.revise()
+
+    @rule(chance=st.integers(0, 9), stranger=st.booleans())
+    def somebody_withdraws(self, chance: int, stranger: bool) -> None:
+        if chance == 0 or stranger:
+            self.life.withdraw(holder("il", "head") if stranger else None)
+
+    @rule(number=small, caller=people, evidence=st.booleans())
+    def somebody_sees_to_a_condition(self, number: int, caller: Caller, evidence: bool) -> None:
+        if evidence:
+            self.life.give_evidence(number)
+        else:
+            self.life.clear(number, caller)
+
+    @rule(number=small, side=st.sampled_from(SIDES), who=st.sampled_from("ab"), confirm=st.booleans())
+    def a_finance_officer_acts(self, number: int, side: str, who: str, confirm: bool) -> None:
+        act = self.life.confirm if confirm else self.life.authorise
+        act(number, side, holder(side, "finance_officer", who))
+
+    @rule(number=small, percent=st.sampled_from([0, 80, 100]))
+    def the_applicant_reports(self, number: int, percent: int) -> None:
+        self.life.report(number, percent)
+
+    @rule(caller=people, chance=st.integers(0, 3))
+    def somebody_declares_an_interest(self, caller: Caller, chance: int) -> None:
+        if chance == 0:
+            self.life.send(DeclareConflict(id=self.life.next_id(), caller=caller, reasons="My brother's."))
+
+    @rule(days=st.sampled_from([1, 5, 11, 20, 50, 200]))
+    def time_passes(self, days: int) -> None:
+        self.life.pass_time(timedelta(days=days))
+
+    # ---- what stays true
+
+    @invariant()
+    def the_trail_is_one_chain(self) -> None:
+        new = self.life.entries[self.checked :]
+        assert audit.chain_faults(new, after=self.last) == []
+        self.checked = len(self.life.entries)
+        self.last = self.life.entries[-1] if self.life.entries else None
+        assert self.life.state.sequence == self.checked
+        assert self.life.state.head == audit.head(self.life.entries)
+
+    @invariant()
+    def every_message_stands_in_the_trail_exactly_once(self) -> None:
+        told = [(entry.actor, entry.message) for entry in self.life.entries if entry.message is not None]
+        assert told == self.life.sent
+
+    @invariant()
+    def there_is_no_outcome_without_every_position_unless_it_lapsed_or_is_void(self) -> None:
+        for one in self.life.state.matters:
+            if one.outcome not in (None, Outcome.LAPSED, Outcome.VOID):
+                assert set(one.positions) == set(one.chains)
+                assert set(one.countersigned) == set(one.chains)
+                assert one.decision is not None
+            else:
+                assert one.decision is None
+            assert set(one.countersigned) <= set(one.positions)
+            assert set(one.positions) <= set(one.chains)
+
+    @invariant()
+    def nobody_is_counted_twice_in_a_matter(self) -> None:
+        for one in self.life.state.matters:
+            persons = [counted.person for counted in one.standing]
+            assert len(set(persons)) == len(persons)
+            assert not {*persons} & {*self.life.state.conflicted} or not one.is_open
+            for counted in one.counted:
+                side = counted.directorate
+                assert counted.person.split("/")[0] == side
+                own = one.chains[side][counted.step].office
+                assert counted.office == own
+
+    @invariant()
+    def a_position_is_what_the_standing_sign_offs_of_its_side_make_it(self) -> None:
+        for one in self.life.state.matters:
+            for side in one.chains:
+                assert one.positions.get(side) == position(one, side, one.standing)
+
+    @invariant()
+    def what_no_longer_counts_was_replaced_or_struck_on_record(self) -> None:
+        gone = sum(counted.replaced for one in self.life.state.matters for counted in one.counted)
+        struck = sum(
+            entry.action == "matter.sign_off_struck" or entry.body.get("replaces") is not None
+            for entry in self.life.entries
+        )
+        assert gone == struck
+
+    @invariant()
+    def a_closed_matter_never_changes(self) -> None:
+        for one in self.life.state.matters:
+            assert self.closed.get(one.number, one) == one
+            if not one.is_open:
+                self.closed[one.number] = one
+
+    @invariant()
+    def no_side_pays_more_than_its_commitment_nor_by_one_pair_of_eyes(self) -> None:
+        for side, amounts in self.life.state.commitments.items():
+            paid = funding.paid(self.life.state.tranches, side)
+            for amount in amounts:
+                assert paid.get(amount.unit, 0) <= amount.minor
+        for tranche in self.life.state.tranches:
+            for share in tranche.shares.values():
+                assert share.confirmed_by is None or share.authorised_by is not None
+                assert share.confirmed_by is None or share.confirmed_by != share.authorised_by
+                assert not share.instructions or all(s.authorised_by for s in tranche.shares.values())
+
+    @invariant()
+    def whoever_is_waited_for_is_waited_for_in_a_stage_that_goes_on(self) -> None:
+        assert not (self.life.state.is_over and self.life.waited_for())
+
+    def teardown(self) -> None:
+        stage = None
+        for entry in self.life.entries:
+            if entry.action == "stage.entered":
+                assert entry.body.get("before") == stage
+                assert entry.body["stage"] in TRANSITIONS[stage]
+                stage = entry.body["stage"]
+        assert stage == self.life.state.stage
+
+
+class WalkOfThree(Walk):
+    """Three sides, by another agreement file and nothing else."""
+
+    of_three = True
+
+
+class FollowedWalk(Walk):
+    """Everything is read back from the trail as it stands in the record: JSON."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.followed: InitiativeState = self.empty
+        self.read = 0
+
+    @invariant()
+    def the_state_follows_from_the_trail(self) -> None:
+        new = [
+            AuditEntry.model_validate_json(one.model_dump_json()) for one in self.life.entries[self.read :]
+        ]
+        for entry in new:
+            ACTIONS[entry.action].model_validate(entry.body)
+        self.followed = replay(self.followed, new)
+        self.read = len(self.life.entries)
+        assert self.followed == self.life.state
+
+    @invariant()
+    def a_run_that_continues_as_new_knows_the_same(self) -> None:
+        assert InitiativeState.model_validate_json(self.life.state.model_dump_json()) == self.life.state
+
+
+SETTINGS = settings(
+    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+)
+Walk.TestCase.settings = SETTINGS
+WalkOfThree.TestCase.settings = SETTINGS
+FollowedWalk.TestCase.settings = settings(SETTINGS, max_examples=25)
+
+
+TestWhateverTwoSidesDo = Walk.TestCase
+
+
+TestWhateverThreeSidesDo = WalkOfThree.TestCase
+
+
+TestWhateverIsReadFromTheTrail = FollowedWalk.TestCase
+
+
+@pytest.mark.parametrize("of_three", [False, True])
+def test_the_trail_of_a_whole_life_gives_the_same_state_again(of_three: bool) -> None:
+    life = Life(*(three_sides() if of_three else two_sides()))
+    empty = life.state
+    life.begin()
+    life.all_sign()
+    life.all_sign(Response.RETURN)
+    life.revise()
+    life.all_sign()
+    life.all_sign(Response.APPROVE_WITH_CONDITIONS)
+    while life.go_on():
+        pass
+    assert life.state.is_over
+    entries = [AuditEntry.model_validate_json(one.model_dump_json()) for one in life.entries]
+    assert audit.chain_faults(entries) == []
+    assert replay(empty, entries) == life.state
+
+
+def test_a_trail_that_does_not_continue_the_state_is_not_replayed() -> None:
+    life = Life(*two_sides())
+    empty = life.state
+    life.begin()
+    with pytest.raises(ValueError, match="does not continue"):
+        replay(empty, life.entries[1:])
+    with pytest.raises(ValueError, match="does not continue"):
+        replay(life.state, life.entries)
