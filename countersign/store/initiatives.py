@@ -1,0 +1,219 @@
+"""Reading initiatives and what belongs to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, Text, and_, cast, false, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from countersign.domain.funding import Tranche
+from countersign.domain.initiative import Condition
+from countersign.domain.mandate import Mandate
+from countersign.domain.matter import Matter
+from countersign.domain.projection import Task, Version, Waiting
+from countersign.domain.reporting import ReportDue
+from countersign.domain.stage import Stage
+from countersign.store import tables as t
+
+
+@dataclass(frozen=True, slots=True)
+class Initiative:
+    """Where an initiative stands, as it was last recorded."""
+
+    id: str
+    reference: str
+    agreement_id: str
+    agreement_version: int
+    applicant: str
+    people: tuple[str, ...]
+    area: str
+    kind: str
+    lead_directorate: str
+    title: dict[str, str]
+    stage: Stage
+    stage_since: datetime
+    stage_deadline: datetime | None
+    stage_reason: str | None
+    version: int
+    content_hash: str
+    submitted_at: datetime
+    sequence: int
+    waits_for: tuple[str, ...]
+    next_deadline: datetime | None
+
+    def has_part(self, person: str, contact: str | None) -> bool:
+        """Whether somebody takes part in it, as its applicant or in its consortium."""
+        return person == self.applicant or (contact is not None and contact in self.people)
+
+
+def _initiative(row: Any) -> Initiative:
+    values = dict(row)
+    values["id"] = str(values["id"])
+    values["stage"] = Stage(values["stage"])
+    values["people"], values["waits_for"] = tuple(values["people"]), tuple(values["waits_for"])
+    return Initiative(**values)
+
+
+async def find(connection: AsyncConnection, identifier: str) -> Initiative | None:
+    """The initiative with that id (a UUID)."""
+    row = (
+        (await connection.execute(select(t.initiative).where(t.initiative.c.id == identifier)))
+        .mappings()
+        .first()
+    )
+    return None if row is None else _initiative(row)
+
+
+async def find_by_reference(connection: AsyncConnection, reference: str) -> Initiative | None:
+    """The initiative with that readable reference."""
+    statement = select(t.initiative).where(t.initiative.c.reference == reference)
+    row = (await connection.execute(statement)).mappings().first()
+    return None if row is None else _initiative(row)
+
+
+async def search(
+    connection: AsyncConnection,
+    *,
+    stage: str | None = None,
+    area: str | None = None,
+    kind: str | None = None,
+    waits_for: str | None = None,
+    text: str | None = None,
+    part_of: tuple[str, str | None] | None = None,
+    before: str | None = None,
+    limit: int = 50,
+) -> list[Initiative]:
+    """Initiatives, the newest first, older than the id ``before`` (UUIDv7 ids sort by time).
+
+    ``part_of`` is a person and their contact key: only what they take part in.
+    """
+    statement = select(t.initiative).order_by(t.initiative.c.id.desc()).limit(limit)
+    columns = {"stage": stage, "area": area, "kind": kind}
+    statement = statement.filter_by(**{name: value for name, value in columns.items() if value is not None})
+    if waits_for is not None:
+        statement = statement.where(t.initiative.c.waits_for.contains([waits_for]))
+    if text:
+        pattern = "%" + text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
+        title = cast(t.initiative.c.title, Text)
+        statement = statement.where(or_(title.ilike(pattern), t.initiative.c.reference.ilike(pattern)))
+    if part_of is not None:
+        person, contact = part_of
+        mine = t.initiative.c.applicant == person
+        if contact is not None:
+            mine = or_(mine, t.initiative.c.people.contains([contact]))
+        statement = statement.where(mine)
+    if before is not None:
+        statement = statement.where(t.initiative.c.id < before)
+    return [_initiative(row) for row in (await connection.execute(statement)).mappings()]
+
+
+async def versions(connection: AsyncConnection, initiative: str) -> list[Version]:
+    """Every version of the proposal, the first one first."""
+    table = t.proposal_version
+    statement = select(table).where(table.c.initiative_id == initiative).order_by(table.c.number)
+    return [Version.model_validate(dict(row)) for row in (await connection.execute(statement)).mappings()]
+
+
+async def matters(connection: AsyncConnection, initiative: str) -> list[Matter]:
+    """Everything that was put before the directorates, in order."""
+    return [Matter.model_validate(body) for body in await _bodies(connection, t.matter, initiative)]
+
+
+async def matter(connection: AsyncConnection, initiative: str, number: int) -> Matter | None:
+    """One matter."""
+    body = await connection.scalar(select(t.matter.c.body).filter_by(initiative_id=initiative, number=number))
+    return None if body is None else Matter.model_validate(body)
+
+
+async def tranches(connection: AsyncConnection, initiative: str) -> list[Tranche]:
+    """The tranches, in order."""
+    return [Tranche.model_validate(body) for body in await _bodies(connection, t.tranche, initiative)]
+
+
+async def reports(connection: AsyncConnection, initiative: str) -> list[ReportDue]:
+    """The reports, in order."""
+    return [ReportDue.model_validate(body) for body in await _bodies(connection, t.report, initiative)]
+
+
+async def conditions(connection: AsyncConnection, initiative: str) -> list[Condition]:
+    """The conditions of the current version, in order."""
+    return [Condition.model_validate(body) for body in await _bodies(connection, t.condition, initiative)]
+
+
+async def _bodies(connection: AsyncConnection, table: Any, initiative: str) -> Sequence[Any]:
+    statement = select(table.c.body).where(table.c.initiative_id == initiative).order_by(table.c.number)
+    return (await connection.scalars(statement)).all()
+
+
+async def waiting(connection: AsyncConnection, initiative: str) -> list[Waiting]:
+    """Who is waited for."""
+    statement = (
+        select(t.waiting).where(t.waiting.c.initiative_id == initiative).order_by(t.waiting.c.position)
+    )
+    return [Waiting.model_validate(dict(row)) for row in (await connection.execute(statement)).mappings()]
+
+
+@dataclass(frozen=True, slots=True)
+class InboxItem:
+    """Something that waits for the caller, with the initiative it is about."""
+
+    initiative: str
+    reference: str
+    title: dict[str, str]
+    stage: Stage
+    waiting: Waiting
+
+
+_APPLICANTS_TASKS = (Task.NEW_VERSION, Task.EVIDENCE, Task.REPORT)
+
+
+async def inbox(
+    connection: AsyncConnection,
+    *,
+    person: str,
+    contact: str | None,
+    directorate: str | None,
+    offices: Sequence[str],
+    mandates: Sequence[Mandate] = (),
+    limit: int = 100,
+) -> list[InboxItem]:
+    """What waits for a person by their offices, their mandates or as an applicant, the soonest deadline first."""
+    w, i = t.waiting.c, t.initiative.c
+    mine = or_(i.applicant == person, i.people.contains([person]))
+    if contact is not None:
+        mine = or_(mine, i.people.contains([contact]))
+    theirs = and_(w.directorate.is_(None), w.task.in_(_APPLICANTS_TASKS), mine)
+    office = and_(w.directorate == directorate, w.office.in_(list(offices))) if directorate else false()
+    mandated = [
+        and_(
+            w.directorate == one.directorate,
+            w.office.in_(list(one.offices)),
+            w.matter_kind.in_([str(kind) for kind in one.kinds]),
+            ~w.not_by.contains([one.delegator]),
+        )
+        for one in mandates
+    ]
+    office = or_(office, *mandated)
+    # Whoever has a part in an initiative does not decide on it, so it does not wait for them either.
+    statement: Select[Any] = (
+        select(i.reference, i.title, i.stage, t.waiting)
+        .join_from(t.waiting, t.initiative, w.initiative_id == i.id)
+        .where(or_(theirs, and_(office, ~mine)), ~w.not_by.contains([person]))
+        .order_by(w.deadline.asc().nulls_last(), w.since, i.id)
+        .limit(limit)
+    )
+    rows = (await connection.execute(statement)).mappings()
+    return [
+        InboxItem(
+            initiative=str(row["initiative_id"]),
+            reference=row["reference"],
+            title=row["title"],
+            stage=Stage(row["stage"]),
+            waiting=Waiting.model_validate(dict(row)),
+        )
+        for row in rows
+    ]

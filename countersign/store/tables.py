@@ -1,0 +1,274 @@
+"""The tables. Columns are what is searched by; ``body`` is the domain's own model as JSON.
+
+Migrations make them; ``alembic check`` holds the two together.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.types import UserDefinedType
+
+
+class TransactionId(UserDefinedType[int]):
+    """PostgreSQL's ``xid8``: which transaction wrote a row."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        return "XID8"
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_INSTANT = DateTime(timezone=True)
+
+
+def _of_initiative() -> Column[object]:
+    return Column("initiative_id", Uuid(as_uuid=False), ForeignKey("initiative.id"), nullable=False)
+
+
+agreement = Table(
+    "agreement",
+    metadata,
+    Column("id", String(60), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("content_hash", String(71), nullable=False),
+    Column("body", JSONB, nullable=False),
+    PrimaryKeyConstraint("id", "version"),
+)
+
+document = Table(
+    "document",
+    metadata,
+    Column("content_hash", String(71), primary_key=True),
+    Column("body", JSONB, nullable=False),
+    Column("created_at", _INSTANT, nullable=False, server_default=func.now()),
+    comment="Content by its hash: proposals, reports, what matters put before the directorates.",
+)
+
+initiative = Table(
+    "initiative",
+    metadata,
+    Column("id", Uuid(as_uuid=False), primary_key=True),
+    Column("reference", String(40), nullable=False, unique=True),
+    Column("agreement_id", String(60), nullable=False),
+    Column("agreement_version", Integer, nullable=False),
+    Column("applicant", String(300), nullable=False),
+    Column("people", ARRAY(String(64)), nullable=False),
+    Column("area", String(40), nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("lead_directorate", String(40), nullable=False),
+    Column("title", JSONB, nullable=False),
+    Column("stage", String(40), nullable=False),
+    Column("stage_since", _INSTANT, nullable=False),
+    Column("stage_deadline", _INSTANT),
+    Column("stage_reason", Text),
+    Column("version", Integer, nullable=False),
+    Column("content_hash", String(71), ForeignKey("document.content_hash"), nullable=False),
+    Column("submitted_at", _INSTANT, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("waits_for", ARRAY(String(40)), nullable=False),
+    Column("next_deadline", _INSTANT),
+    ForeignKeyConstraint(["agreement_id", "agreement_version"], ["agreement.id", "agreement.version"]),
+    Index("ix_initiative_stage_id", "stage", "id"),
+    Index("ix_initiative_waits_for", "waits_for", postgresql_using="gin"),
+    Index("ix_initiative_people", "people", postgresql_using="gin"),
+    Index("ix_initiative_applicant_id", "applicant", "id"),
+)
+
+proposal_version = Table(
+    "proposal_version",
+    metadata,
+    _of_initiative(),
+    Column("number", Integer, nullable=False),
+    Column("content_hash", String(71), ForeignKey("document.content_hash"), nullable=False),
+    Column("submitted_at", _INSTANT, nullable=False),
+    Column("submitted_by", String(300), nullable=False),
+    Column("changed", JSONB, nullable=False),
+    PrimaryKeyConstraint("initiative_id", "number"),
+)
+
+matter = Table(
+    "matter",
+    metadata,
+    _of_initiative(),
+    Column("number", Integer, nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("content_hash", String(71), ForeignKey("document.content_hash"), nullable=False),
+    Column("outcome", String(40)),
+    Column("body", JSONB, nullable=False),
+    PrimaryKeyConstraint("initiative_id", "number"),
+)
+
+condition = Table(
+    "condition",
+    metadata,
+    _of_initiative(),
+    Column("number", Integer, nullable=False),
+    Column("body", JSONB, nullable=False),
+    PrimaryKeyConstraint("initiative_id", "number"),
+)
+
+tranche = Table(
+    "tranche",
+    metadata,
+    _of_initiative(),
+    Column("number", Integer, nullable=False),
+    Column("body", JSONB, nullable=False),
+    PrimaryKeyConstraint("initiative_id", "number"),
+)
+
+report = Table(
+    "report",
+    metadata,
+    _of_initiative(),
+    Column("number", Integer, nullable=False),
+    Column("due_at", _INSTANT, nullable=False),
+    Column("state", String(40), nullable=False),
+    Column("body", JSONB, nullable=False),
+    PrimaryKeyConstraint("initiative_id", "number"),
+)
+
+payment_instruction = Table(
+    "payment_instruction",
+    metadata,
+    Column("end_to_end_id", String(35), primary_key=True),
+    _of_initiative(),
+    Column("tranche", Integer, nullable=False),
+    Column("directorate", String(40), nullable=False),
+    Column("minor", BigInteger, nullable=False),
+    Column("unit", String(4), nullable=False),
+    Column("instructed_at", _INSTANT, nullable=False),
+    comment="What a side's own worker handed to its bank; the key is what keeps a retry from paying twice.",
+)
+
+waiting = Table(
+    "waiting",
+    metadata,
+    _of_initiative(),
+    Column("position", Integer, nullable=False),
+    Column("task", String(40), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("directorate", String(40)),
+    Column("office", String(40)),
+    Column("since", _INSTANT, nullable=False),
+    Column("deadline", _INSTANT),
+    Column("matter_kind", String(40)),
+    Column("not_by", ARRAY(String(300)), nullable=False),
+    PrimaryKeyConstraint("initiative_id", "position"),
+    Index("ix_waiting_directorate_office_deadline", "directorate", "office", "deadline"),
+)
+
+mandate = Table(
+    "mandate",
+    metadata,
+    Column("id", Uuid(as_uuid=False), primary_key=True),
+    Column("directorate", String(40), nullable=False),
+    Column("delegator", String(300), nullable=False),
+    Column("delegate", String(300), nullable=False),
+    Column("valid_from", _INSTANT, nullable=False),
+    Column("valid_to", _INSTANT, nullable=False),
+    Column("revoked_at", _INSTANT),
+    Column("body", JSONB, nullable=False),
+    Index("ix_mandate_delegate_delegator", "delegate", "delegator"),
+    Index("ix_mandate_directorate_valid_to", "directorate", "valid_to"),
+    comment="Who may sign for whom; its own trail is kept per directorate among the audit entries.",
+)
+
+audit_entry = Table(
+    "audit_entry",
+    metadata,
+    Column("position", BigInteger, Identity(always=True), nullable=False, unique=True),
+    Column("initiative_id", Uuid(as_uuid=False), nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("action", String(60), nullable=False),
+    Column("actor", String(300), nullable=False),
+    Column("on_behalf_of", String(300)),
+    Column("at", String(27), nullable=False, comment="RFC 3339 as hashed; the order is that of sequence"),
+    Column("subject", String(71)),
+    Column("message", String(128)),
+    Column("body", JSONB, nullable=False),
+    Column("previous", String(71), nullable=False),
+    Column("hash", String(71), nullable=False),
+    PrimaryKeyConstraint("initiative_id", "sequence"),
+    comment="The audit trail. A trigger refuses update, delete, truncate and an entry that does not continue.",
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("position", BigInteger, Identity(always=True), primary_key=True),
+    _of_initiative(),
+    Column("sequence", BigInteger, nullable=False),
+    Column("type", String(60), nullable=False),
+    Column("at", _INSTANT, nullable=False),
+    Column("data", JSONB, nullable=False),
+    Column("transaction", TransactionId, nullable=False, server_default=text("pg_current_xact_id()")),
+    UniqueConstraint("initiative_id", "sequence"),
+    Index("ix_event_transaction_position", "transaction", "position"),
+    comment="The outbox: what subscribers are told, written with the fact itself.",
+)
+
+claim = Table(
+    "claim",
+    metadata,
+    Column("caller", String(300), nullable=False),
+    Column("key", String(128), nullable=False),
+    Column("fingerprint", String(71), nullable=False),
+    Column("initiative_id", Uuid(as_uuid=False), nullable=False),
+    Column("reference", String(40), nullable=False),
+    Column("created_at", _INSTANT, nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("caller", "key"),
+    comment="One initiative per caller and Idempotency-Key, whoever of two processes comes first.",
+)
+
+reference_counter = Table(
+    "reference_counter",
+    metadata,
+    Column("prefix", String(8), nullable=False),
+    Column("year", Integer, nullable=False),
+    Column("last", Integer, nullable=False),
+    PrimaryKeyConstraint("prefix", "year"),
+)
+
+refusal = Table(
+    "refusal",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("at", _INSTANT, nullable=False, server_default=func.now()),
+    Column("request_id", String(64), nullable=False),
+    Column("method", String(10), nullable=False),
+    Column("path", String(500), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("code", String(40), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("person", String(300)),
+    comment="Requests refused before they reached an initiative; those that reached one are in its trail.",
+)
