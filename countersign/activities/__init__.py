@@ -1,0 +1,1 @@
+"""Idempotent effects. Each is one effect, one transaction, one key."""

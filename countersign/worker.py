@@ -1,0 +1,98 @@
+"""A worker: its dependencies, what it serves, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from temporalio.client import Client
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from countersign.activities.deadlines import working_day_deadlines
+from countersign.activities.mandates import Mandates
+from countersign.activities.payments import Payments
+from countersign.activities.record import Recording
+from countersign.activities.signing import Signing
+from countersign.domain.agreement import ProgrammeAgreement, read
+from countersign.runtime.settings import Settings
+from countersign.runtime.temporal import connect
+from countersign.store import agreements
+from countersign.store.session import Database
+from countersign.workflows import options
+from countersign.workflows.initiative import InitiativeWorkflow
+
+log = structlog.get_logger(__name__)
+
+SHUTDOWN_GRACE = timedelta(seconds=10)
+"""Without it a shutdown would repeat the activities under way."""
+
+# Our own modules keep no state that two workflows could share, so they need not be loaded anew for each.
+SANDBOX = SandboxRestrictions.default.with_passthrough_modules("countersign", "pydantic", "pydantic_core")
+
+
+def workers(
+    client: Client, database: Database, agreement: ProgrammeAgreement, settings: Settings
+) -> list[Worker]:
+    """The workers of this process: one for initiatives, one for each directorate that it serves."""
+    served = agreement.directorate_ids if settings.directorates is None else tuple(settings.directorates)
+    payments, signing = Payments(database), Signing(settings.signing_keys)
+    made = [
+        Worker(
+            client,
+            task_queue=options.directorate_queue(directorate),
+            activities=[payments.instruct_payment, signing.countersign_position],
+            graceful_shutdown_timeout=SHUTDOWN_GRACE,
+        )
+        for directorate in served
+    ]
+    if settings.serve_initiatives:
+        recording = Recording(database)
+        local: list[Callable[..., Any]] = [
+            recording.record,
+            recording.open_initiative,
+            recording.examine_proposal,
+            recording.examine_report,
+            Mandates(database).find_mandates,
+            working_day_deadlines,
+        ]
+        made.append(
+            Worker(
+                client,
+                task_queue=settings.task_queue,
+                workflows=[InitiativeWorkflow],
+                activities=local,
+                workflow_runner=SandboxedWorkflowRunner(restrictions=SANDBOX),
+                max_cached_workflows=settings.workflow_cache,
+                graceful_shutdown_timeout=SHUTDOWN_GRACE,
+            )
+        )
+    return made
+
+
+@asynccontextmanager
+async def running(client: Client, settings: Settings) -> AsyncIterator[None]:
+    """Workers at work for as long as the block lasts."""
+    agreement = read(settings.agreement.read_text(encoding="utf-8"))
+    database = Database(settings.database_url)
+    try:
+        async with database.transaction() as connection:
+            await agreements.register(connection, agreement)
+        async with AsyncExitStack() as stack:
+            for worker in workers(client, database, agreement, settings):
+                await stack.enter_async_context(worker)
+            yield
+    finally:
+        await database.close()
+
+
+async def run(settings: Settings) -> None:
+    """Work until cancelled, then end what is under way."""
+    client = await connect(settings, lazy=False)
+    async with running(client, settings):
+        log.info("worker_started", queue=settings.task_queue, directorates=settings.directorates)
+        await asyncio.Event().wait()

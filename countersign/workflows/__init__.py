@@ -1,0 +1,1 @@
+"""The life of an initiative as a Temporal workflow."""

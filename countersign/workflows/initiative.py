@@ -1,0 +1,552 @@
+"""The workflow of one initiative: its life story."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic import ValidationError
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+from countersign.activities.payments import PaymentOrder
+from countersign.activities.record import Opened, Opening
+from countersign.activities.signing import Countersignature, SigningOrder
+from countersign.domain import clock, funding, reporting, rules, steps
+from countersign.domain.agreement import MatterKind
+from countersign.domain.decision import position_document
+from countersign.domain.errors import RuleBroken
+from countersign.domain.facts import Happened, MessageRefused, ReportScheduled
+from countersign.domain.initiative import InitiativeState
+from countersign.domain.matter import Matter, Outcome
+from countersign.domain.reporting import ReportState
+from countersign.domain.stage import COMPLAINABLE, OPENS, TERMINAL, Stage
+from countersign.workflows import options
+from countersign.workflows.keeping import Keeper, Rule
+from countersign.workflows.messages import (
+    Answer,
+    AuthoriseTranche,
+    Begin,
+    ClearCondition,
+    Complain,
+    ConfirmTranche,
+    DeclareConflict,
+    Ended,
+    ExtendDeadline,
+    GiveEvidence,
+    Receipt,
+    RefuseEvidence,
+    Revise,
+    SignOff,
+    Submit,
+    SubmitReport,
+    Withdraw,
+)
+
+MESSAGES_PER_RUN: Final = 400
+"""After so many a run goes on in a new one: Temporal takes 2,000 Updates a run, and replay must stay short."""
+
+UNKNOWN: Final = "unknown"
+"""The actor of a message that does not say who sent it."""
+
+
+class _RunIsLong(Exception):
+    """This run has done its part; the next one takes up the step where it stands."""
+
+
+@workflow.defn(name="InitiativeWorkflow")
+class InitiativeWorkflow:
+    """One initiative: one workflow id ``initiative/<id>``, one clock, one history.
+
+    Updates (each answered when it is on record, counted or refused): ``sign_off``, ``extend_deadline``,
+    ``declare_conflict``, ``withdraw``, ``revise``, ``give_evidence``, ``clear_condition``, ``refuse_evidence``,
+    ``complain``, ``authorise_tranche``, ``confirm_tranche``, ``submit_report``; and ``submitted``, which answers
+    when the submission is on record.
+    Signal: ``sign_off``, the same message; never raises, its answer goes to the audit trail.
+    Query: ``stage``.
+    Waits: for each matter until it is decided or lapses, with reminders and escalation on the way; for a new version
+    and for conditions until their deadlines; for each report, once more after it fell due; for every side's
+    signature under its position; for every side's authorisation of a tranche.
+    """
+
+    @workflow.init
+    def __init__(self, begin: Begin) -> None:
+        self._submission = begin.submission
+        self._keeper: Keeper | None = Keeper(begin.state) if begin.state is not None else None
+        self._messages = 0
+        self._beside: set[asyncio.Task[None]] = set()
+        self._signing: set[tuple[int, str]] = set()
+        self._strange_signals = 0
+
+    @workflow.run
+    async def run(self, begin: Begin) -> Ended:
+        if begin.state is None:
+            await self._open(begin.submission)
+        beside = [
+            asyncio.create_task(one)
+            for one in (self._keep_time(), self._countersign(), self._release_tranches())
+        ]
+        by_stage = {
+            Stage.SUBMITTED: self._check_eligibility,
+            Stage.ELIGIBILITY: lambda: self._decide_jointly(MatterKind.CLEARANCE),
+            Stage.DECISION: lambda: self._decide_jointly(MatterKind.PROPOSAL),
+            Stage.REVISION: self._await_new_version,
+            Stage.CONDITIONS: self._await_conditions,
+            Stage.CONTRACTING: lambda: self._decide_jointly(MatterKind.AGREEMENT),
+            Stage.ACTIVE: self._carry_out_next_period,
+            Stage.CLOSING: self._close,
+            Stage.INELIGIBLE: self._await_complaint,
+            Stage.NOT_APPROVED: self._await_complaint,
+        }
+        while not self._is_over():
+            try:
+                await by_stage[self._stage]()
+            except _RunIsLong:
+                await self._continue_as_new()
+            for task in beside:
+                if task.done():
+                    task.result()  # it never ends by itself: a fault in it is a fault of the workflow
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        for task in beside:
+            task.cancel()
+        return Ended(
+            initiative=self._state.id,
+            reference=self._state.reference,
+            stage=self._stage,
+            entries=self._state.sequence,
+            head=self._state.head,
+        )
+
+    # ---- messages
+
+    @workflow.update
+    async def submitted(self) -> Receipt:
+        """Answers when the submission is on record."""
+        await workflow.wait_condition(self._is_open_for_messages)
+        state = self._state
+        return Receipt(
+            initiative=state.id,
+            reference=state.reference,
+            stage=self._stage,
+            content_hash=state.content_hash,
+            sequence=state.sequence,
+        )
+
+    @workflow.update
+    async def sign_off(self, message: SignOff) -> Answer:
+        """An office holder's response in a matter."""
+        return await self._receive(message)
+
+    @workflow.signal(name="sign_off")
+    async def sign_off_by_signal(self, payload: Any = None, *more: Any) -> None:
+        """The same as a signal. Whatever comes is recorded, as counted or as refused."""
+        try:
+            message = SignOff.model_validate(payload)
+        except ValidationError as error:
+            await self._refuse_strange(payload, error)
+        else:
+            await self._receive(message)
+
+    @workflow.update
+    async def extend_deadline(self, message: ExtendDeadline) -> Answer:
+        """The head of a side gives it more working days in a matter."""
+        return await self._receive(message)
+
+    @workflow.update
+    async def declare_conflict(self, message: DeclareConflict) -> Answer:
+        """Somebody who decides declares an interest, and decides no more on this initiative."""
+        return await self._receive(message)
+
+    @workflow.update
+    async def withdraw(self, message: Withdraw) -> Answer:
+        """The applicant withdraws before the initiative is active."""
+        return await self._receive(message)
+
+    @workflow.update
+    async def revise(self, message: Revise) -> Answer:
+        """A new version of a proposal that was returned."""
+        return await self._receive(message)
+
+    @workflow.update
+    async def give_evidence(self, message: GiveEvidence) -> Answer:
+        """The applicant shows that a condition is met."""
+        return await self._receive(message)
+
+    @workflow.update
+    async def clear_condition(self, message: ClearCondition) -> Answer:
+        """The side that set a condition clears it."""
+        return await self._receive(message)
+
+    @workflow.update
+    async def refuse_evidence(self, message: RefuseEvidence) -> Answer:
+        """The side that set a condition finds that the evidence does not do."""
+        return await self._receive(message)
+
+    @workflow.update
+    async def complain(self, message: Complain) -> Answer:
+        """The applicant asks both sides to look at a refusal again."""
+        return await self._receive(message)
+
+    @workflow.update
+    async def authorise_tranche(self, message: AuthoriseTranche) -> Answer:
+        """A finance officer authorises their side's part of a tranche."""
+        return await self._receive(message)
+
+    @workflow.update
+    async def confirm_tranche(self, message: ConfirmTranche) -> Answer:
+        """Another finance officer confirms that it was paid."""
+        return await self._receive(message)
+
+    @workflow.update
+    async def submit_report(self, message: SubmitReport) -> Answer:
+        """The applicant submits a report of a period that has ended."""
+        return await self._receive(message)
+
+    @workflow.query
+    def stage(self) -> str | None:
+        """Where the initiative stands."""
+        return self._keeper.state.stage if self._keeper is not None else None
+
+    async def _receive(self, message: Any) -> Answer:
+        self._messages += 1
+        await workflow.wait_condition(self._is_open_for_messages)
+        return await self._keeping.receive(message)
+
+    async def _refuse_strange(self, payload: Any, error: ValidationError) -> None:
+        """Record a signal that is no sign-off at all, once: under an id of its place in this run's history."""
+        self._strange_signals += 1
+        self._messages += 1
+        place = f"{workflow.info().run_id}-{self._strange_signals}"
+        known = payload.get("id") if isinstance(payload, dict) else None
+        where = ", ".join(".".join(map(str, one["loc"])) for one in error.errors()[:5]) or "the whole"
+        detail = f"not a sign-off (id {ascii(known)[:64]}): {ascii(where)[:300]}"
+        await workflow.wait_condition(self._is_open_for_messages)
+        await self._keeping.take(_refusal_of_strange(place, detail))
+
+    def _is_open_for_messages(self) -> bool:
+        return self._keeper is not None and self._keeper.state.stage is not None
+
+    # ---- the steps of run
+
+    async def _open(self, begin: Submit) -> None:
+        """Bind the initiative to the agreement's terms and put the submission on record."""
+        opened = await workflow.execute_local_activity(
+            "open_initiative",
+            Opening(
+                agreement=begin.agreement,
+                agreement_version=begin.agreement_version,
+                content_hash=begin.content_hash,
+            ),
+            result_type=Opened,
+            **options.LOOK_UP,
+        )
+        if opened.examined.summary is None:
+            raise ApplicationError("; ".join(opened.examined.faults), type="invalid", non_retryable=True)
+        workflow.upsert_search_attributes([options.AREA.value_set(opened.examined.summary.area)])
+        self._keeper = Keeper(
+            InitiativeState(
+                id=begin.initiative, reference=begin.reference, terms=opened.terms, applicant=begin.applicant
+            )
+        )
+        await self._keeping.take(lambda state, _: steps.submitted(state, opened.examined, begin.content_hash))
+
+    async def _check_eligibility(self) -> None:
+        version = self._state.version
+        deadlines = await self._keeping.matter_deadlines(MatterKind.CLEARANCE)
+        await self._keeping.take(lambda state, _: steps.eligibility(state, version, deadlines))
+
+    async def _decide_jointly(self, kind: MatterKind) -> None:
+        """Wait for the outcome of the stage's matter and go where it leads."""
+        stage = self._stage
+        if stage is Stage.CONTRACTING and not await self._signed_in_time():
+            return
+        matter = await self._outcome_of(kind)
+        following = steps.NEXT[kind].get(matter.outcome or Outcome.LAPSED)
+        if self._stage is not stage:
+            return
+        if following is None:
+            deadlines = await self._keeping.matter_deadlines(kind)
+            await self._keeping.take(lambda state, _: steps.reopen(state, stage, matter.number, deadlines))
+        elif following is Stage.ACTIVE:
+            await self._activate()
+        else:
+            await self._go(stage, following, reason=_reason(matter))
+
+    async def _signed_in_time(self) -> bool:
+        """Whether the funding agreements are decided on while every approval is valid; else it is signed anew."""
+        until = self._state.approvals_until(self._state.terms.approval_validity_days)
+
+        def decided() -> bool:
+            return self._state.open_matter(MatterKind.AGREEMENT) is None
+
+        if await self._wait(decided, until, summary="validity of the approvals"):
+            return True
+        await self._go(
+            Stage.CONTRACTING, Stage.DECISION, reason="an approval ran out before the agreements were signed"
+        )
+        return False
+
+    async def _await_new_version(self) -> None:
+        version = self._state.version
+        changed = lambda: self._state.version != version or self._stage is not Stage.REVISION  # noqa: E731
+        if not await self._wait(changed, self._state.stage_deadline, summary="revision"):
+            await self._go(Stage.REVISION, Stage.LAPSED, reason="no new version came in time")
+        elif self._stage is Stage.REVISION:
+            await self._check_eligibility()
+
+    async def _await_conditions(self) -> None:
+        open_ones = [one for one in self._state.conditions if one.cleared_by is None]
+        if not open_ones:
+            await self._go(Stage.CONDITIONS, Stage.CONTRACTING)
+            return
+        number, until = len(open_ones), min(one.deadline for one in open_ones)
+
+        def fewer() -> bool:
+            left = sum(one.cleared_by is None for one in self._state.conditions)
+            return left < number or self._stage is not Stage.CONDITIONS
+
+        if not await self._wait(fewer, until, summary="conditions"):
+            await self._go(Stage.CONDITIONS, Stage.LAPSED, reason="a condition was not met in time")
+
+    async def _carry_out_next_period(self) -> None:
+        """Wait for the next report to be accepted; the last one leads to the closing."""
+        report = self._state.next_report()
+        if report is None:
+            # What is put before both sides for the closure must be final: nothing that was let go is still to pay.
+            await self._wait(lambda: steps.all_paid(self._state))
+            await self._go(Stage.ACTIVE, Stage.CLOSING)
+            return
+        number = report.number
+
+        def in_state(*states: ReportState) -> bool:
+            current = self._state.report(number)
+            return current is not None and current.state in states
+
+        if not await self._wait(
+            lambda: not in_state(ReportState.SCHEDULED), report.due_at, summary=f"report {number} due"
+        ):
+            await self._keeping.take(lambda state, _: steps.overdue(state, number))
+        await self._wait(lambda: in_state(ReportState.ACCEPTED))
+        if not report.final:
+            await self._continue_as_new()
+
+    async def _close(self) -> None:
+        """The closure is signed, then the last tranche is paid, then it is closed."""
+        matter = await self._outcome_of(MatterKind.CLOSURE)
+        if matter.outcome is not Outcome.APPROVED:
+            deadlines = await self._keeping.matter_deadlines(MatterKind.CLOSURE)
+            await self._keeping.take(
+                lambda state, _: steps.reopen(state, Stage.CLOSING, matter.number, deadlines)
+            )
+            return
+        await self._keeping.take(lambda state, _: steps.release_closing_tranche(state))
+        await self._wait(lambda: steps.all_paid(self._state))
+        await self._go(Stage.CLOSING, Stage.CLOSED)
+
+    async def _await_complaint(self) -> None:
+        """Let the refusal become final, or the decision be reopened by a complaint that both sides uphold."""
+        stage = self._stage
+
+        def lodged() -> bool:
+            return self._state.open_matter(MatterKind.COMPLAINT) is not None
+
+        if await self._wait(lodged, self._state.complaint_until, summary="complaints"):
+            matter = await self._outcome_of(MatterKind.COMPLAINT)
+            if matter.outcome is Outcome.APPROVED:
+                await self._go(stage, Stage.DECISION, reason="a complaint was upheld")
+
+    # ---- what the steps are made of
+
+    def _is_over(self) -> bool:
+        if self._stage in COMPLAINABLE:
+            return self._state.complaint_over(workflow.now())
+        return self._stage in TERMINAL
+
+    async def _outcome_of(self, kind: MatterKind) -> Matter:
+        """The last matter of a kind, decided, lapsed or void."""
+        matter = self._state.last_matter(kind)
+        if matter is None:
+            raise RuleBroken("stage_closed", f"no {kind} was put before the directorates")
+        number = matter.number
+
+        def closed() -> bool:
+            current = self._state.matter(number)
+            return current is not None and not current.is_open
+
+        await self._wait(closed)
+        return self._state.matter(number) or matter
+
+    async def _go(self, before: Stage, stage: Stage, *, reason: str | None = None) -> None:
+        """Go from one stage to the next, with the deadline it has and the matter it opens; once, whoever went first."""
+        days = self._state.terms.deadlines
+        deadlines = await self._keeping.matter_deadlines(OPENS[stage]) if stage in OPENS else None
+        deadline, due = None, {}
+        if stage is Stage.REVISION:
+            (deadline,) = await self._keeping.deadlines(
+                [(self._state.proposal.lead_directorate, days.revision)]
+            )
+        elif stage is Stage.CONDITIONS:
+            sides = list(self._state.terms.sides)
+            counted = await self._keeping.deadlines([(side, days.conditions) for side in sides])
+            due, deadline = dict(zip(sides, counted, strict=True)), max(counted)
+        await self._keeping.take(
+            lambda state, _: steps.enter(
+                state,
+                before,
+                stage,
+                reason=reason,
+                deadline=deadline,
+                deadlines=deadlines,
+                conditions_due=due,
+            )
+        )
+
+    async def _activate(self) -> None:
+        """Schedule the reports from today on, and begin."""
+        terms, proposal = self._state.terms, self._state.proposal
+        periods = reporting.periods(workflow.now(), proposal.duration_months, terms.reporting.period_months)
+        days = terms.deadlines.report
+        due = await self._keeping.deadlines_from(
+            proposal.lead_directorate, days, [one.ends_at for one in periods]
+        )
+        reports = tuple(
+            ReportScheduled(**period.model_dump(), due_at=due_at)
+            for period, due_at in zip(periods, due, strict=True)
+        )
+        await self._keeping.take(lambda state, _: steps.activate(state, reports))
+
+    async def _keep_time(self) -> None:
+        """Whatever time brings about in open matters: reminders, escalation, lapse."""
+        while True:
+            at = clock.next_instant(self._state)
+            if not await self._keeping.wait(self._moved_from(at), at, summary="deadlines of open matters"):
+                await self._keeping.take(clock.passed)
+
+    def _moved_from(self, at: datetime | None) -> Callable[[], bool]:
+        return lambda: clock.next_instant(self._state) != at
+
+    async def _countersign(self) -> None:
+        """As soon as a side's position is in, that side signs it with its own key, on its own task queue."""
+        while True:
+            await workflow.wait_condition(lambda: bool(self._unsigned() - self._signing))
+            for number, side in sorted(self._unsigned() - self._signing):
+                self._signing.add((number, side))
+                task = asyncio.create_task(self._countersign_one(number, side))
+                self._beside.add(task)
+                task.add_done_callback(self._beside.discard)
+
+    def _unsigned(self) -> set[tuple[int, str]]:
+        return {(one.number, side) for one in self._state.matters if one.is_open for side in one.unsigned}
+
+    async def _countersign_one(self, number: int, side: str) -> None:
+        matter = self._state.matter(number)
+        if matter is None or side not in matter.positions:
+            return
+        position = matter.positions[side]
+        order = SigningOrder(directorate=side, document=position_document(self._state, matter, position))
+        signed = await workflow.execute_activity(
+            "countersign_position",
+            order,
+            result_type=Countersignature,
+            task_queue=options.directorate_queue(side),
+            summary=f"matter {number}, {side}",
+            **options.SIDE,
+        )
+        await self._keeping.take(
+            lambda state, _: steps.countersigned(state, number, position, matter.content_hash, signed.jws)
+        )
+        # A position that was changed meanwhile is still unsigned, and is asked for again.
+        self._signing.discard((number, side))
+
+    async def _release_tranches(self) -> None:
+        """Whenever every side has authorised its part of a tranche, tell every side's bank, together."""
+        while True:
+            await workflow.wait_condition(
+                lambda: self._keeper is not None and any(t.is_authorised for t in self._state.tranches)
+            )
+            tranche = next(one for one in self._state.tranches if one.is_authorised)
+            await asyncio.gather(*(self._instruct(tranche, side) for side in tranche.shares))
+            await self._keeping.take(_instructed(tranche.number))
+
+    async def _instruct(self, tranche: funding.Tranche, side: str) -> None:
+        order = PaymentOrder(
+            initiative=self._state.id,
+            tranche=tranche.number,
+            directorate=side,
+            instructions=funding.instructions(self._state.id, tranche, side),
+            at=workflow.now(),
+        )
+        await workflow.execute_activity(
+            "instruct_payment",
+            order,
+            task_queue=options.directorate_queue(side),
+            summary=f"tranche {tranche.number}, {side}",
+            **options.SIDE,
+        )
+
+    async def _wait(
+        self, condition: Callable[[], bool], until: datetime | None = None, *, summary: str = ""
+    ) -> bool:
+        """Wait in a step of ``run``, which can be taken up again in a new run: a long run ends here.
+
+        Raises:
+            _RunIsLong: when the run has taken many messages or Temporal suggests to go on in a new one.
+        """
+        came = await self._keeping.wait(lambda: condition() or self._is_long(), until, summary=summary)
+        if came and not condition():
+            raise _RunIsLong
+        return came
+
+    def _is_long(self) -> bool:
+        return self._messages >= MESSAGES_PER_RUN or workflow.info().is_continue_as_new_suggested()
+
+    async def _continue_as_new(self) -> None:
+        """Go on in a new run with the whole state, once no message and no step is under way in this one.
+
+        Activities on a side's own queue need not be waited for, and may not be: that side's worker may be away for
+        weeks. The new run asks again, and they are such that asking twice has one effect.
+        """
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        async with self._keeping.turn:
+            workflow.continue_as_new(Begin(submission=self._submission, state=self._state))
+
+    @property
+    def _keeping(self) -> Keeper:
+        if self._keeper is None:
+            raise RuleBroken("stage_closed", "nothing is on record yet")
+        return self._keeper
+
+    @property
+    def _state(self) -> InitiativeState:
+        return self._keeping.state
+
+    @property
+    def _stage(self) -> Stage:
+        stage = self._state.stage
+        if stage is None:
+            raise RuleBroken("stage_closed", "nothing is on record yet")
+        return stage
+
+
+def _refusal_of_strange(place: str, detail: str) -> Rule:
+    fact = MessageRefused(message="sign_off", code="invalid", detail=detail, fingerprint=place[-16:])
+
+    def refuse(state: InitiativeState, _: datetime) -> list[Happened]:
+        strangers = sum(key.startswith(f"{UNKNOWN} ") for key in state.answers)
+        if f"{UNKNOWN} {place}" in state.answers or strangers >= rules.REFUSALS:
+            return []
+        return [Happened(fact, actor=UNKNOWN, message=place)]
+
+    return refuse
+
+
+def _instructed(number: int) -> Rule:
+    return lambda state, _: steps.instructed(state, number)
+
+
+def _reason(matter: Matter) -> str | None:
+    """Why a stage was entered, in the words of those who decided; both positions are in, so both may be read."""
+    reasons = [f"{side}: {text}" for side, one in matter.positions.items() for text in one.reasons]
+    return "; ".join(reasons) or None

@@ -1,0 +1,82 @@
+"""What goes into and comes out of an initiative's workflow."""
+
+from __future__ import annotations
+
+from countersign.domain.commands import (
+    Answer,
+    AuthoriseTranche,
+    ClearCondition,
+    Complain,
+    ConfirmTranche,
+    DeclareConflict,
+    ExtendDeadline,
+    GiveEvidence,
+    RefuseEvidence,
+    Revise,
+    SubmitReport,
+    Withdraw,
+)
+from countersign.domain.initiative import InitiativeState
+from countersign.domain.matter import Caller, SignOff
+from countersign.domain.model import Model
+from countersign.domain.stage import Stage
+
+
+class Submit(Model):
+    """Begin an initiative with a proposal that is on record under its hash."""
+
+    initiative: str
+    reference: str
+    agreement: str
+    agreement_version: int
+    content_hash: str
+    applicant: Caller
+
+
+class Begin(Model):
+    """What a run begins with: the submission, and from the second run on the whole state."""
+
+    submission: Submit
+    state: InitiativeState | None = None
+
+
+class Receipt(Model):
+    """A submission that is on record."""
+
+    initiative: str
+    reference: str
+    stage: Stage
+    content_hash: str
+    sequence: int
+
+
+class Ended(Model):
+    """How an initiative ended."""
+
+    initiative: str
+    reference: str
+    stage: Stage
+    entries: int
+    head: str
+
+
+__all__ = [
+    "Answer",
+    "AuthoriseTranche",
+    "Begin",
+    "Caller",
+    "ClearCondition",
+    "Complain",
+    "ConfirmTranche",
+    "DeclareConflict",
+    "Ended",
+    "ExtendDeadline",
+    "GiveEvidence",
+    "Receipt",
+    "RefuseEvidence",
+    "Revise",
+    "SignOff",
+    "Submit",
+    "SubmitReport",
+    "Withdraw",
+]
