@@ -1,0 +1,165 @@
+"""The embedded services inside the caller's own process, for tests and rehearsals: up in a moment, gone at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+from temporalio.client import Client
+
+from countersign.runtime.embedded import EmbeddedError, identity, temporal_server
+from countersign.runtime.embedded.children import Child, end_leftovers
+from countersign.runtime.embedded.home import Home
+from countersign.runtime.embedded.keys import agreement_with_keys
+from countersign.runtime.embedded.ports import free_ports
+from countersign.runtime.embedded.postgres import UNSAFE_BUT_FAST, PostgresServer
+from countersign.runtime.migrate import migrate
+from countersign.runtime.settings import Settings
+from countersign.runtime.temporal import connect, prepare_namespace
+
+_NAMESPACE: Final = "countersign"
+
+
+@dataclass(frozen=True)
+class Services:
+    """The running services, and a client of theirs; ``issuers`` is what ``Settings.issuers`` takes."""
+
+    home: Home
+    database_url: str
+    temporal_address: str
+    temporal_namespace: str
+    client: Client
+    issuers: dict[str, str]
+    postgres: PostgresServer
+    temporal: Child
+    identity: identity.Identity
+
+    def settings(self, **changes: object) -> Settings:
+        """Settings for a process that uses these services."""
+        values: dict[str, object] = {
+            "database_url": self.database_url,
+            "temporal_address": self.temporal_address,
+            "temporal_namespace": self.temporal_namespace,
+            "issuers": self.issuers,
+        }
+        chosen = Settings.model_validate(values | changes)
+        return chosen.model_copy(
+            update={
+                "agreement": agreement_with_keys(self.home, chosen.agreement),
+                "signing_keys": chosen.signing_keys or self.home.keys,
+            }
+        )
+
+    def token(self, name: str) -> str:
+        """A bearer token for one of the embedded default's people."""
+        return self.identity.token(name)
+
+
+@asynccontextmanager
+async def embedded_services(
+    home: Home | Path | str, *, persistent: bool = False, migrated: bool = True
+) -> AsyncIterator[Services]:
+    """PostgreSQL, Temporal and the identity providers, started together, with the schema and the namespace ready.
+
+    Not ``persistent``, nothing of it survives a crash: PostgreSQL does not flush and Temporal keeps all in memory.
+    ``migrated=False`` leaves the database empty.
+
+    Raises:
+        AlreadyRunning: something else runs on this home.
+        EmbeddedError: a service cannot be started.
+    """
+    home = home if isinstance(home, Home) else Home(home)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(home.locked())
+        await asyncio.to_thread(end_leftovers, home.remembered())
+        postgres = PostgresServer(
+            home.postgres, home.logs / "postgres.log", options={} if persistent else UNSAFE_BUT_FAST
+        )
+        stack.push_async_callback(postgres.stop)
+        port, identity_port = free_ports(0, 0)
+        address = f"127.0.0.1:{port}"
+        command = temporal_server.command(
+            port=port,
+            namespace=_NAMESPACE,
+            ui_port=None,
+            database=home.temporal / "temporal.db" if persistent else None,
+        )
+        temporal = Child("temporal", command, home.logs / "temporal.log", temporal_server.environment(home))
+        stack.push_async_callback(temporal.stop, grace=5)
+        people = identity.Identity(home)
+
+        async def database() -> None:
+            await postgres.start()
+            if migrated:
+                await migrate(postgres.url())
+
+        async def engine() -> Client:
+            healthy = partial(temporal_server.healthy, address, _NAMESPACE)
+
+            def remember() -> None:
+                if (process := temporal.process()) is not None:
+                    home.remember({"temporal": process})
+
+            await temporal.start_ready(healthy, seconds=60, started=remember)
+            client = await connect(
+                Settings(database_url="", temporal_address=address, temporal_namespace=_NAMESPACE), lazy=False
+            )
+            await prepare_namespace(client)
+            return client
+
+        base = f"http://127.0.0.1:{identity_port}"
+        # All of them start to their end even if one fails, so that none is left half started behind us.
+        done = await asyncio.gather(
+            engine(),
+            database(),
+            stack.enter_async_context(_providers(people, identity_port, base)),
+            return_exceptions=True,
+        )
+        for problem in done:
+            if isinstance(problem, BaseException):
+                raise problem
+        client = done[0]
+        assert isinstance(client, Client)
+        yield Services(
+            home=home,
+            database_url=postgres.url(),
+            temporal_address=address,
+            temporal_namespace=_NAMESPACE,
+            client=client,
+            issuers=identity.served_at(base),
+            postgres=postgres,
+            temporal=temporal,
+            identity=people,
+        )
+
+
+@asynccontextmanager
+async def _providers(people: identity.Identity, port: int, base: str) -> AsyncIterator[None]:
+    app = identity.create_app(people, base)
+    server = _Server(uvicorn.Config(app, port=port, log_config=None, access_log=False, lifespan="off"))
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        if serving.done():
+            raise EmbeddedError(
+                f"the identity providers cannot listen on port {port}"
+            ) from serving.exception()
+        await asyncio.sleep(0.01)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving
+
+
+class _Server(uvicorn.Server):
+    """A web server that leaves the signals of the process to whoever has the process."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

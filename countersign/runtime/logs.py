@@ -1,0 +1,94 @@
+"""Logging: one set-up for our own keyed lines and for those of the libraries, with secrets masked."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+_MASK = "***"
+_SECRET_KEY = re.compile(
+    r"(^|[_-])(token|authorization|password|passwd|secret|api[_-]?key|private[_-]?key|cookie)s?$",
+    re.IGNORECASE,
+)
+_BEARER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE)
+_URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s/@]+@", re.IGNORECASE)
+
+
+def configure(log_format: Literal["console", "json"] = "console", level: str = "INFO") -> None:
+    """Send every log line of this process to standard error, in one format; calling it again replaces the set-up."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    render: list[Processor]
+    if log_format == "json":
+        render = [structlog.processors.format_exc_info, mask_secrets, structlog.processors.JSONRenderer()]
+    else:
+        render = [
+            structlog.processors.format_exc_info,
+            mask_secrets,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _drop_duplicates,
+                *render,
+            ],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+    # These tell every step they take at INFO; what matters of it we log ourselves.
+    for name in ("httpx", "httpcore", "asyncio", "alembic.runtime.plugins"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+
+
+def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Replace what must not reach a log: values under secret-sounding keys, bearer tokens, passwords in URLs."""
+    return {key: _masked(key, value) for key, value in event.items()}
+
+
+def _masked(key: str, value: Any) -> Any:
+    if _SECRET_KEY.search(key) and value is not None and not isinstance(value, bool | int | float):
+        return _MASK
+    if isinstance(value, str):
+        return _URL_PASSWORD.sub(rf"\1:{_MASK}@", _BEARER.sub(rf"\1 {_MASK}", value))
+    if isinstance(value, Mapping):
+        return {inner: _masked(str(inner), one) for inner, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked("", one) for one in value]
+    return value
+
+
+def _drop_duplicates(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Uvicorn repeats its message with colour codes in it."""
+    event.pop("color_message", None)
+    return event

@@ -1,0 +1,73 @@
+"""Every setting of a process, read from the environment (``COUNTERSIGN_…``) once, in an entry point."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from countersign.runtime import resources
+
+
+class Settings(BaseSettings):
+    """The settings, with their documentation; lists and maps are written as JSON in the environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="COUNTERSIGN_", frozen=True, extra="ignore", use_attribute_docstrings=True
+    )
+
+    database_url: str = Field(repr=False)
+    """SQLAlchemy URL of the record, ``postgresql+asyncpg://user:password@host/countersign``; for a server on a socket
+    ``postgresql+asyncpg://postgres@/countersign?host=/directory``. It may hold a password, so it has no default."""
+
+    temporal_address: str = "127.0.0.1:7233"
+    """Host and port of the Temporal frontend."""
+
+    temporal_namespace: str = "countersign"
+    """The Temporal namespace that all initiatives live in."""
+
+    temporal_tls: bool = False
+    """Whether the Temporal frontend is reached over TLS."""
+
+    temporal_api_key: SecretStr | None = None
+    """The API key for Temporal Cloud."""
+
+    task_queue: str = "countersign"
+    """The main task queue: initiatives, and every activity that is not a directorate's own."""
+
+    agreement: Path = Field(default_factory=resources.default_agreement)
+    """The programme agreement file."""
+
+    issuers: dict[str, str] = Field(default_factory=dict)
+    """Where an issuer that the agreement names is really served in this deployment, issuer URL to base URL.
+    Tokens carry the agreement's URL; only discovery and keys are fetched from the other one."""
+
+    audience: str = "countersign"
+    """The audience that a token must name."""
+
+    host: str = "127.0.0.1"
+    """The address that the API listens on."""
+
+    port: int = Field(default=8080, ge=0, le=65535)
+    """The port that the API listens on."""
+
+    log_format: Literal["console", "json"] = "console"
+    """Lines for people, or one JSON object a line for a log collector."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """The least severe level that is logged."""
+
+    directorates: list[str] | None = None
+    """Which directorates' own queues (``directorate-<id>``) this worker serves; unset serves all of them."""
+
+    signing_keys: Path | None = None
+    """A directory with the private Ed25519 key of each directorate that this worker serves,
+    ``<directorate>.jwk.json``; only the side's own worker needs it."""
+
+    serve_initiatives: bool = True
+    """Whether this worker serves the main task queue. A directorate's own worker does not."""
+
+    workflow_cache: int = Field(default=1000, ge=0)
+    """How many initiatives a worker keeps in memory between their workflow tasks."""

@@ -1,0 +1,119 @@
+"""The Temporal client, and the namespace that initiatives live in."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+from google.protobuf.duration_pb2 import Duration
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.namespace.v1 import NamespaceConfig
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.api.workflowservice.v1 import (
+    DescribeNamespaceRequest,
+    RegisterNamespaceRequest,
+    UpdateNamespaceRequest,
+)
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import RPCError, RPCStatusCode
+
+from countersign.runtime.settings import Settings
+from countersign.workflows.options import AREA, STAGE
+
+RETENTION: Final = timedelta(days=365)
+"""How long Temporal keeps the history of an ended run. We archive it at once; this is for looking things up."""
+
+_SEARCH_ATTRIBUTES: Final = {STAGE.name: STAGE.indexed_value_type, AREA.name: AREA.indexed_value_type}
+
+
+async def connect(settings: Settings, *, lazy: bool = True) -> Client:
+    """A client of the configured namespace.
+
+    Lazy, it connects at the first call: a process starts and says that it is not ready while Temporal is down.
+
+    Raises:
+        RuntimeError: not lazy, and Temporal cannot be reached.
+    """
+    return await Client.connect(
+        settings.temporal_address,
+        namespace=settings.temporal_namespace,
+        data_converter=pydantic_data_converter,
+        tls=settings.temporal_tls,
+        api_key=settings.temporal_api_key.get_secret_value() if settings.temporal_api_key else None,
+        lazy=lazy,
+    )
+
+
+async def prepare_namespace(client: Client, retention: timedelta = RETENTION) -> None:
+    """Register the client's namespace or set its retention, and add the search attributes that it lacks.
+
+    Done again, it changes nothing.
+
+    Raises:
+        RPCError: Temporal refused; or it did not answer within 30 seconds.
+    """
+    await _set_retention(client, retention)
+    await _add_search_attributes(client)
+
+
+async def _set_retention(client: Client, retention: timedelta) -> None:
+    period = Duration()
+    period.FromTimedelta(retention)
+    service = client.workflow_service
+    try:
+        found = await service.describe_namespace(
+            DescribeNamespaceRequest(namespace=client.namespace), retry=True
+        )
+    except RPCError as problem:
+        if problem.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        await _ignoring_existing_namespace(client, period)
+        return
+    if found.config.workflow_execution_retention_ttl != period:
+        await service.update_namespace(
+            UpdateNamespaceRequest(
+                namespace=client.namespace,
+                config=NamespaceConfig(workflow_execution_retention_ttl=period),
+            ),
+            retry=True,
+        )
+
+
+async def _ignoring_existing_namespace(client: Client, period: Duration) -> None:
+    """Register the namespace; somebody else may do so at the same moment."""
+    try:
+        await client.workflow_service.register_namespace(
+            RegisterNamespaceRequest(namespace=client.namespace, workflow_execution_retention_period=period)
+        )
+    except RPCError as problem:
+        if problem.status is not RPCStatusCode.ALREADY_EXISTS:
+            raise
+
+
+async def _add_search_attributes(client: Client) -> None:
+    # A namespace that was registered a moment ago is not known to every part of the cluster at once.
+    deadline = asyncio.get_running_loop().time() + 30
+    while True:
+        try:
+            known = await client.operator_service.list_search_attributes(
+                ListSearchAttributesRequest(namespace=client.namespace)
+            )
+            missing = {
+                name: IndexedValueType.ValueType(int(kind))
+                for name, kind in _SEARCH_ATTRIBUTES.items()
+                if name not in known.custom_attributes
+            }
+            if missing:
+                await client.operator_service.add_search_attributes(
+                    AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)
+                )
+        except RPCError as problem:
+            if problem.status is RPCStatusCode.ALREADY_EXISTS:
+                return
+            if problem.status is not RPCStatusCode.NOT_FOUND or asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(0.5)
+        else:
+            return
