@@ -1,0 +1,1 @@
+"""The HTTP interface: a route parses, authorises, makes one call and answers."""

@@ -1,0 +1,88 @@
+"""The web application: its parts put together once, from one Settings."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi_offline import FastAPIOffline
+
+from countersign import __version__
+from countersign.api import (
+    audit,
+    carrying_out,
+    errors,
+    events,
+    health,
+    initiatives,
+    keys,
+    mandates,
+    matters,
+    proposals,
+)
+from countersign.api.edge import Edge
+from countersign.api.gateway import Gateway
+from countersign.api.identity import Verifier, trusted
+from countersign.domain.agreement import read
+from countersign.runtime.settings import Settings
+from countersign.runtime.temporal import connect
+from countersign.store import agreements
+from countersign.store.session import Database
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The API. Without settings they are read from the environment."""
+    chosen = settings or Settings()
+    agreement = read(chosen.agreement.read_text(encoding="utf-8"))
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.agreement = agreement
+        app.state.database = Database(chosen.database_url)
+        app.state.temporal = await connect(chosen)
+        app.state.gateway = Gateway(app.state.temporal, chosen.task_queue, app.state.database)
+        async with httpx.AsyncClient(timeout=5, trust_env=False, follow_redirects=False) as http:
+            app.state.verifier = Verifier(trusted(agreement, chosen.issuers), chosen.audience, http)
+            async with app.state.database.transaction() as connection:
+                await agreements.register(connection, agreement)
+            yield
+        await app.state.database.close()
+
+    # The documentation's scripts come from here, not from somebody's network: it is read on closed ones, too.
+    app: FastAPI = FastAPIOffline(
+        title="Countersign",
+        version=__version__,
+        summary="Joint initiatives, carried from proposal to closure and countersigned by every side.",
+        lifespan=lifespan,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )
+    errors.install(app)
+    app.add_middleware(Edge)
+    for module in (proposals, initiatives, matters, keys, mandates, carrying_out, audit, events):
+        app.include_router(module.router, prefix="/v1")
+    app.include_router(health.router)
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    return app
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, in 3.1 throughout: ``itemSchema`` of an event stream is 3.2, which few tools read yet."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            summary=app.summary,
+            routes=app.routes,
+            license_info=app.license_info,
+        )
+        for path in document["paths"].values():
+            for operation in path.values():
+                for response in operation["responses"].values():
+                    for media in response.get("content", {}).values():
+                        media.pop("itemSchema", None)
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,0 +1,75 @@
+"""What happens while an initiative is active: tranches and reports."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from countersign.api.dependencies import Here, Key, Me, Record, Workflows
+from countersign.api.errors import documented
+from countersign.api.schemas import Answered, Page, ReportView, TrancheView, tranche_view
+from countersign.domain.reporting import Report
+from countersign.store import documents, initiatives
+from countersign.workflows.initiative import InitiativeWorkflow
+from countersign.workflows.messages import AuthoriseTranche, ConfirmTranche, SubmitReport
+
+router = APIRouter(prefix="/initiatives/{identifier}", tags=["carrying out"])
+
+Number = Annotated[int, Path(ge=1, le=100_000)]
+Side = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_]{0,39}$", description="The directorate's id.")]
+
+
+@router.get("/tranches", responses=documented("unauthenticated", "not_found"))
+async def tranches(here: Here, record: Record) -> Page[TrancheView]:
+    """The tranches and where each side's part of them stands."""
+    async with record.reading() as connection:
+        found = await initiatives.tranches(connection, here.id)
+    return Page(items=[tranche_view(one) for one in found])
+
+
+_FINANCE = documented("not_your_office", "four_eyes", "out_of_order", "conflict_of_interest", "not_found")
+
+
+@router.post("/tranches/{number}/{directorate}/authorisation", responses=_FINANCE)
+async def authorise(
+    number: Number, directorate: Side, here: Here, me: Me, key: Key, workflows: Workflows
+) -> Answered:
+    """Authorise one side's part of a tranche; nobody is paid until every side has."""
+    command = AuthoriseTranche(id=key, caller=me.caller, tranche=number, directorate=directorate)
+    answer = await workflows.tell(here.id, InitiativeWorkflow.authorise_tranche, command)
+    return Answered(sequence=answer.sequence)
+
+
+@router.post("/tranches/{number}/{directorate}/confirmation", responses=_FINANCE)
+async def confirm(
+    number: Number, directorate: Side, here: Here, me: Me, key: Key, workflows: Workflows
+) -> Answered:
+    """Confirm that it was paid; never by who authorised it."""
+    command = ConfirmTranche(id=key, caller=me.caller, tranche=number, directorate=directorate)
+    answer = await workflows.tell(here.id, InitiativeWorkflow.confirm_tranche, command)
+    return Answered(sequence=answer.sequence)
+
+
+@router.get("/reports", responses=documented("unauthenticated", "not_found"))
+async def reports(here: Here, record: Record) -> Page[ReportView]:
+    """What is due when, and what came of it."""
+    async with record.reading() as connection:
+        found = await initiatives.reports(connection, here.id)
+    return Page(items=[ReportView(**one.model_dump()) for one in found])
+
+
+@router.post(
+    "/reports/{number}",
+    responses=documented("invalid", "forbidden", "not_due", "out_of_order", "stage_closed", "not_found"),
+)
+async def submit_report(
+    number: Number, report: Report, here: Here, me: Me, key: Key, record: Record, workflows: Workflows
+) -> Answered:
+    """Submit a report of a period that has ended, or again after changes were requested."""
+    content = report.content_hash()
+    async with record.transaction() as connection:
+        await documents.keep(connection, content, report.document_form())
+    command = SubmitReport(id=key, caller=me.caller, report=number, content_hash=content)
+    answer = await workflows.tell(here.id, InitiativeWorkflow.submit_report, command)
+    return Answered(sequence=answer.sequence)

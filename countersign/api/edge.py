@@ -1,0 +1,67 @@
+"""What holds for every request: an id, a bounded body, headers that keep answers where they belong."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from countersign.api.errors import Problem, answer
+
+MAX_BODY: Final = 2 * 1024 * 1024
+"""Bytes that a request may have; the largest proposal that the model takes is well below."""
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class Edge:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(12)
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                out = MutableHeaders(scope=message)
+                out["X-Request-ID"] = request_id
+                out.setdefault("Cache-Control", "no-store")
+                out.setdefault("X-Content-Type-Options", "nosniff")
+            await send(message)
+
+        length = headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > MAX_BODY:
+            request = Request(scope, receive)
+            problem = Problem("too_large", f"a request has at most {MAX_BODY} bytes")
+            await (await answer(request, problem))(scope, receive, send_with_headers)
+            return
+        await self._app(scope, _counted(receive), send_with_headers)
+
+
+def _counted(receive: Receive) -> Receive:
+    """Receive no more than the limit, whatever length was announced, or none."""
+    so_far = 0
+
+    async def counted() -> Message:
+        nonlocal so_far
+        message = await receive()
+        if message["type"] == "http.request":
+            so_far += len(message.get("body", b""))
+            if so_far > MAX_BODY:
+                raise HTTPException(413, f"a request has at most {MAX_BODY} bytes")
+        return message
+
+    return counted

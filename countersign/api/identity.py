@@ -1,0 +1,207 @@
+"""Who is calling: bearer tokens (RFC 6750, RFC 9068) held against the keys of their own issuer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import httpx
+import structlog
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+from joserfc.jws import extract_compact
+
+from countersign.api.errors import Problem
+from countersign.domain.agreement import ProgrammeAgreement
+from countersign.domain.matter import Caller
+from countersign.domain.proposal import contact_key
+
+log = structlog.get_logger(__name__)
+
+ALGORITHMS: Final = ["ES256", "ES384", "RS256", "PS256", "EdDSA", "Ed25519"]
+"""Asymmetric ones only: whoever checks a token cannot make one."""
+
+LEEWAY: Final = 30
+"""Seconds that two clocks may differ."""
+
+KEYS_GOOD_FOR: Final = 300.0
+"""Seconds after which an issuer's keys are fetched again."""
+
+REFETCH_AFTER: Final = 10.0
+"""Seconds between two fetches for a key id that is not known: a forged one must not make us ask for ever."""
+
+_SUBJECT = re.compile(r"[\x21-\x7e]{1,200}")
+_OFFICE = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+Role = Literal["staff", "applicant", "auditor"]
+
+
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """An issuer that the agreement names, and what its word makes of a person."""
+
+    key: str
+    url: str
+    base: str
+    role: Role
+    directorate: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Somebody with a valid token. ``directorate`` is what their issuer is bound to, never a claim."""
+
+    person: str
+    name: str
+    contact: str | None
+    role: Role
+    directorate: str | None
+    offices: tuple[str, ...]
+
+    @property
+    def caller(self) -> Caller:
+        """The identity as messages carry it: only staff act for a directorate."""
+        return Caller(
+            person=self.person,
+            name=self.name,
+            contact=self.contact,
+            directorate=self.directorate if self.role == "staff" else None,
+            offices=self.offices if self.role == "staff" else (),
+        )
+
+    @property
+    def part_of(self) -> tuple[str, str | None] | None:
+        """Applicants see what they take part in; the others see the programme."""
+        return (self.person, self.contact) if self.role == "applicant" else None
+
+
+def trusted(agreement: ProgrammeAgreement, served_at: dict[str, str]) -> dict[str, Trusted]:
+    """The issuers of an agreement by their URL."""
+    found = [Trusted("applicants", agreement.applicants.issuer, "", "applicant", None)]
+    for one in agreement.directorate:
+        found.append(Trusted(one.id, one.issuer, "", "staff", one.id))
+        found.append(Trusted(f"audit-{one.id}", one.audit_issuer, "", "auditor", one.id))
+    return {
+        one.url: Trusted(one.key, one.url, served_at.get(one.url, one.url), one.role, one.directorate)
+        for one in found
+    }
+
+
+@dataclass(slots=True)
+class _Keys:
+    keys: KeySet | None
+    tried: float
+
+
+class Verifier:
+    """Checks tokens; keeps each issuer's keys for a while and fetches new ones when they rotate."""
+
+    def __init__(self, issuers: dict[str, Trusted], audience: str, http: httpx.AsyncClient) -> None:
+        self._issuers = issuers
+        self._http = http
+        self._keys: dict[str, _Keys] = {}
+        self._locks = {url: asyncio.Lock() for url in issuers}
+        self._claims = jwt.JWTClaimsRegistry(
+            leeway=LEEWAY,
+            iss={"essential": True},
+            sub={"essential": True},
+            aud={"essential": True, "value": audience},
+            exp={"essential": True},
+        )
+
+    async def identify(self, token: str) -> Identity:
+        """The identity that a token proves.
+
+        Raises:
+            Problem: ``unauthenticated``, when it proves none; ``unavailable``, when its issuer's keys can't be had.
+        """
+        issuer, header = self._claimed_issuer(token)
+        try:
+            keys = await self._keys_of(issuer, header.get("kid"))
+            decoded = jwt.decode(token, keys, algorithms=ALGORITHMS)
+            self._claims.validate(decoded.claims)
+        except (JoseError, ValueError, TypeError) as error:
+            raise _not_proven(f"the token is not valid: {type(error).__name__}") from error
+        claims = decoded.claims
+        subject = claims.get("sub")
+        if claims.get("iss") != issuer.url or not isinstance(subject, str) or not _SUBJECT.fullmatch(subject):
+            raise _not_proven("the token does not name its issuer and subject")
+        return _identity(issuer, subject, claims)
+
+    def _claimed_issuer(self, token: str) -> tuple[Trusted, dict[str, Any]]:
+        """Which issuer a token claims to be of, unproven: it only tells whose keys to hold it against."""
+        try:
+            unverified = extract_compact(token.encode())
+            claims = json.loads(unverified.payload)
+            header = dict(unverified.headers())
+        except (JoseError, ValueError, TypeError, RecursionError) as error:
+            raise _not_proven("there is no signed token") from error
+        if str(header.get("typ") or "JWT").lower() not in ("at+jwt", "application/at+jwt", "jwt"):
+            raise _not_proven("the token is of another type")
+        issuer = self._issuers.get(str(claims.get("iss"))) if isinstance(claims, dict) else None
+        if issuer is None:
+            raise _not_proven("the token is of no issuer that the agreement names")
+        return issuer, header
+
+    async def _keys_of(self, issuer: Trusted, kid: str | None) -> KeySet:
+        async with self._locks[issuer.url]:
+            known, now = self._keys.get(issuer.url, _Keys(None, -KEYS_GOOD_FOR)), time.monotonic()
+            has = known.keys is not None and (kid is None or any(one.kid == kid for one in known.keys.keys))
+            if now - known.tried >= (KEYS_GOOD_FOR if has else REFETCH_AFTER):
+                known = _Keys(known.keys, now)
+                try:
+                    known.keys = await self._fetch(issuer)
+                except (httpx.HTTPError, ValueError, KeyError, TypeError, JoseError) as error:
+                    # Keys that were good a moment ago outlive an issuer that is away; the next try is a while off.
+                    log.warning("issuer_keys_unavailable", issuer=issuer.url, error=type(error).__name__)
+                    known.tried = now - KEYS_GOOD_FOR + REFETCH_AFTER if has else now
+                self._keys[issuer.url] = known
+            if known.keys is None:
+                raise Problem("unavailable", f"the keys of {issuer.url} cannot be had")
+            return known.keys
+
+    async def _fetch(self, issuer: Trusted) -> KeySet:
+        """The issuer's keys, found by OpenID Connect Discovery 1.0."""
+        configuration = await self._http.get(f"{issuer.base}/.well-known/openid-configuration")
+        configuration.raise_for_status()
+        found = configuration.json()
+        if found["issuer"] != issuer.url:
+            raise ValueError("the configuration is that of another issuer")
+        keys = await self._http.get(found["jwks_uri"])
+        keys.raise_for_status()
+        return KeySet.import_key_set(keys.json())
+
+
+def _identity(issuer: Trusted, subject: str, claims: dict[str, Any]) -> Identity:
+    email = claims.get("email")
+    verified = isinstance(email, str) and claims.get("email_verified") is True
+    offices = claims.get("offices")
+    name = claims.get("name")
+    return Identity(
+        person=f"{issuer.key}/{subject}",
+        name=_CONTROLS.sub("", name)[:300] if isinstance(name, str) else "",
+        contact=contact_key(email) if verified and isinstance(email, str) else None,
+        role=issuer.role,
+        directorate=issuer.directorate,
+        offices=_offices(offices),
+    )
+
+
+def _offices(claim: object) -> tuple[str, ...]:
+    """The offices of a claim that can be offices at all; a provider's other groups are nothing to us."""
+    named = claim if isinstance(claim, list) else []
+    return tuple(one for one in named if isinstance(one, str) and _OFFICE.fullmatch(one))[:50]
+
+
+def _not_proven(why: str) -> Problem:
+    return Problem(
+        "unauthenticated",
+        why,
+        headers={"WWW-Authenticate": 'Bearer realm="countersign", error="invalid_token"'},
+    )

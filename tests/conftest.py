@@ -1,0 +1,112 @@
+"""The real servers that tests run against: started once, a database of its own for whoever needs one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+from temporalio.testing import TimeSkipper
+
+from countersign import worker as worker_process
+from countersign.domain.agreement import ProgrammeAgreement, read
+from countersign.runtime.embedded.ports import free_ports
+from countersign.runtime.embedded.services import Services, embedded_services
+from countersign.runtime.resources import default_agreement
+from countersign.store.session import Database
+from tests.people import Office
+
+
+@pytest.fixture(scope="session")
+def agreement() -> ProgrammeAgreement:
+    """The shipped agreement."""
+    return read(default_agreement().read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+async def services(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Services]:
+    """PostgreSQL, Temporal and the identity providers."""
+    async with embedded_services(tmp_path_factory.mktemp("home")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+async def database(services: Services) -> AsyncIterator[Database]:
+    """The record."""
+    opened = Database(services.database_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture(scope="session")
+async def working(services: Services) -> AsyncIterator[None]:
+    """A worker for every queue, in the tests' own process."""
+    async with worker_process.running(services.client, services.settings()):
+        yield
+
+
+@pytest.fixture(scope="session")
+async def api_urls(services: Services, working: None) -> AsyncIterator[tuple[str, str]]:
+    """Two API processes on the same record and the same Temporal."""
+    logs: Path = services.home.logs
+    async with AsyncExitStack() as stack:
+        first, second = free_ports(0, 0)
+        for port in (first, second):
+            await stack.enter_async_context(_Api(services, port, logs / f"api-{port}.log"))
+        yield f"http://127.0.0.1:{first}", f"http://127.0.0.1:{second}"
+
+
+class _Api:
+    """An API process; ready when it says so."""
+
+    def __init__(self, services: Services, port: int, log: Path) -> None:
+        self._services, self._port, self._log = services, port, log
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def __aenter__(self) -> None:
+        settings = self._services.settings(port=self._port)
+        told = settings.model_dump(
+            mode="json",
+            include={"database_url", "temporal_address", "temporal_namespace", "port", "agreement"},
+        )
+        env = {f"COUNTERSIGN_{name.upper()}": str(value) for name, value in told.items()}
+        env["COUNTERSIGN_ISSUERS"] = json.dumps(settings.issuers)
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "countersign", "api", env=os.environ | env, stdout=log, stderr=log
+            )
+        async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(30):
+            while True:
+                try:
+                    answer = await client.get(f"http://127.0.0.1:{self._port}/health/ready")
+                    if answer.status_code == 200:
+                        return
+                except httpx.TransportError:
+                    pass
+                if self._process.returncode is not None:
+                    raise RuntimeError(self._log.read_text())
+                await asyncio.sleep(0.1)
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.terminate()
+            await self._process.wait()
+
+
+@pytest.fixture
+async def office(services: Services, api_urls: tuple[str, str]) -> AsyncIterator[Office]:
+    """Everybody of the embedded default, each with a client and a token of their own."""
+    async with Office(services, api_urls) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def skipper(services: Services) -> TimeSkipper:
+    """Moves the clock of one initiative."""
+    return TimeSkipper(services.client)
