@@ -1,0 +1,37 @@
+"""The ``countersign`` command: one module a group of commands, each registered here."""
+
+from __future__ import annotations
+
+import typer
+
+from countersign.cli import (
+    applicants,
+    auditors,
+    authority,
+    decisions,
+    offices,
+    people,
+    programme,
+    standing,
+    system,
+)
+from countersign.cli.output import Failure, complain
+from countersign.runtime.embedded import EmbeddedError
+
+app = typer.Typer(
+    name="countersign",
+    help="Joint initiatives, carried from proposal to closure and countersigned by every side.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for group in (system, people, applicants, offices, standing, auditors, authority, decisions, programme):
+    group.register(app)
+
+
+def main() -> None:
+    """Run the command line; ends the process with 0, or 1 (not done), 2 (wrong usage), 3 (nothing runs there)."""
+    try:
+        app()
+    except (Failure, EmbeddedError) as problem:
+        raise SystemExit(complain(problem)) from None

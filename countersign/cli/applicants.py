@@ -1,0 +1,146 @@
+"""What applicants do: ``submit``, ``revise``, ``report`` and ``withdraw``."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from countersign.cli.client import (
+    AsOption,
+    InitiativeArgument,
+    JsonFile,
+    KeyOption,
+    UrlOption,
+    calling,
+    checked_key,
+    initiative_path,
+    new_key,
+    read_json,
+)
+from countersign.cli.output import DEFAULT_HOME, HomeOption, JsonOption, print_json, say
+from countersign.domain.canonical import content_hash
+
+if TYPE_CHECKING:
+    from countersign.runtime.embedded.identity import PersonListed
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    for command in (submit, revise, report, withdraw):
+        app.command()(command)
+
+
+def submit(
+    file: JsonFile,
+    name: AsOption = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            help="An id of your own: the same one again is the same initiative. Without it, one is made from what "
+            "the file says, so the same file twice is one initiative."
+        ),
+    ] = None,
+    home: HomeOption = DEFAULT_HOME,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Submit a proposal. On the embedded default, if nobody is named, as the lead's side's applicant there."""
+    content, proposal = read_json(file)
+    key = checked_key(key) or _key_of(content, proposal)
+    with calling(home, url, name, as_json, otherwise=lambda people: _lead(people, proposal)) as caller:
+        submitted = caller.call("POST", "/proposals", content=content, key=key).json()
+    if as_json:
+        print_json(submitted)
+        return
+    say(f"{submitted['reference']} is submitted.")
+    say(f"  id       {submitted['id']}")
+    say(f"  stage    {submitted['stage']}")
+    say(f"  content  {submitted['content_hash']}")
+
+
+def revise(
+    initiative: InitiativeArgument,
+    file: JsonFile,
+    name: AsOption = None,
+    replaces: Annotated[
+        str | None,
+        typer.Option(metavar="HASH", help="The version that it replaces. (default: the one that stands now)"),
+    ] = None,
+    key: KeyOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put a new version of a proposal that was returned."""
+    content, _ = read_json(file)
+    path = initiative_path(initiative, "/proposal")
+    key = checked_key(key) or new_key()
+    with calling(home, url, name, as_json) as caller:
+        tag = f'"{replaces}"' if replaces else caller.call("GET", path).headers["ETag"]
+        answer = caller.call("PUT", path, content=content, key=key, headers={"If-Match": tag})
+    if as_json:
+        print_json(answer.json())
+    else:
+        new = answer.headers.get("ETag", "").strip('"')
+        say(f"The new version is on record (entry {answer.json()['sequence']}).\n  content  {new}")
+
+
+def report(
+    initiative: InitiativeArgument,
+    number: Annotated[int, typer.Argument(min=1, help="Which report of the schedule.")],
+    file: JsonFile,
+    name: AsOption = None,
+    key: KeyOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Submit the report of a period that has ended, or again after changes were requested."""
+    content, _ = read_json(file)
+    key = checked_key(key) or new_key()
+    with calling(home, url, name, as_json) as caller:
+        path = initiative_path(initiative, f"/reports/{number}")
+        answered = caller.call("POST", path, content=content, key=key).json()
+    _tell(answered, f"Report {number} is submitted", as_json)
+
+
+def withdraw(
+    initiative: InitiativeArgument,
+    reasons: Annotated[str, typer.Option(help="Why; they stay on record.")],
+    name: AsOption = None,
+    key: KeyOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Withdraw an initiative that is not active yet. This ends it."""
+    with calling(home, url, name, as_json) as caller:
+        path = initiative_path(initiative, "/withdrawal")
+        answered = caller.post(path, {"reasons": reasons}, key=checked_key(key))
+    _tell(answered, f"{initiative} is withdrawn", as_json)
+
+
+def _tell(answered: Any, done: str, as_json: bool) -> None:
+    if as_json:
+        print_json(answered)
+    else:
+        say(f"{done} (entry {answered['sequence']}).")
+
+
+def _key_of(content: bytes, proposal: Any) -> str:
+    """A key that a file has whatever its spaces and the order of its keys."""
+    try:
+        return f"file-{content_hash(proposal)}"
+    except ValueError:  # it has no canonical form; the API will say what is wrong with it
+        return f"file-{hashlib.sha256(content).hexdigest()}"
+
+
+def _lead(people: list[PersonListed], proposal: Any) -> str | None:
+    """An applicant of the side that leads the proposal."""
+    applicants = [one for one in people if one.issuer == "applicants"]
+    partners = proposal.get("partners") if isinstance(proposal, dict) else None
+    listed = [one for one in partners if isinstance(one, dict)] if isinstance(partners, list) else []
+    side = next((one.get("directorate") for one in listed if one.get("role") == "lead"), None)
+    return next((one.name for one in applicants if side in (None, one.side)), None)

@@ -1,0 +1,137 @@
+"""What auditors read: ``history`` and ``audit``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Final
+
+import typer
+
+from countersign.cli.client import (
+    Api,
+    AsOption,
+    InitiativeArgument,
+    UrlOption,
+    an_auditor,
+    calling,
+    initiative_path,
+)
+from countersign.cli.output import (
+    DEFAULT_HOME,
+    HomeOption,
+    JsonOption,
+    amounts,
+    instant,
+    print_json,
+    say,
+    say_table,
+)
+
+audit = typer.Typer(no_args_is_help=True, help="Read the audit trail.")
+
+_PAGE: Final = 1000  # entries; the most that the API gives at once
+_UNTOLD: Final = frozenset({"fingerprint"})  # tells messages apart, and nothing to a reader
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.command()(history)
+    app.add_typer(audit, name="audit")
+
+
+def history(
+    initiative: InitiativeArgument,
+    name: AsOption = None,
+    temporal_json: Annotated[
+        bool,
+        typer.Option("--temporal-json", help="Temporal's own JSON, as its tools and its replayer read it."),
+    ] = False,
+    home: HomeOption = DEFAULT_HOME,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell the workflow history in sentences. On the embedded default, if nobody is named, to an auditor."""
+    with calling(home, url, name, as_json or temporal_json, otherwise=an_auditor) as caller:
+        path = initiative_path(initiative, "/history")
+        if temporal_json:
+            # As it came: whoever compares it with what Temporal gives out must find the same bytes.
+            sys.stdout.write(caller.call("GET", path, parameters={"format": "temporal-json"}).text + "\n")
+            return
+        told = caller.get(path)
+    if as_json:
+        print_json(told)
+        return
+    run = None
+    rows: list[tuple[str, str, str]] = []
+    for one in told["items"]:
+        if one["run"] != run:
+            _say_run(run, rows)
+            run, rows = one["run"], []
+        rows.append((instant(one["at"]), ", ".join(map(str, one["events"])), one["sentence"]))
+    _say_run(run, rows)
+
+
+@audit.command("show")
+def show(
+    initiative: InitiativeArgument,
+    name: AsOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the audit trail. On the embedded default, if nobody is named, to an auditor."""
+    with calling(home, url, name, as_json, otherwise=an_auditor) as caller:
+        entries = list(_entries(caller, initiative))
+    if as_json:
+        print_json({"items": entries, "next": None})
+        return
+    say_table(
+        ("entry", "at", "action", "actor", "what"),
+        (
+            (str(one["sequence"]), instant(one["at"]), one["action"], _actor(one), _told(one["body"]))
+            for one in entries
+        ),
+    )
+    if entries:
+        say(f"\nThe last entry's hash is {entries[-1]['hash']}.")
+
+
+def _say_run(run: str | None, rows: list[tuple[str, str, str]]) -> None:
+    if run is not None:
+        say_table(("at", "events", "what"), rows, title=f"Run {run}")
+
+
+def _entries(caller: Api, initiative: str) -> Iterator[Any]:
+    start: int | None = 1
+    while start is not None:
+        page = caller.get(initiative_path(initiative, "/audit"), start=start, limit=_PAGE)
+        yield from page["items"]
+        start = page["next"]
+
+
+def _actor(entry: Mapping[str, Any]) -> str:
+    behalf = entry.get("on_behalf_of")
+    return f"{entry['actor']} for {behalf}" if behalf else str(entry["actor"])
+
+
+def _told(body: Mapping[str, Any]) -> str:
+    """The body of an entry in a line: its single values; of what is longer, how many there are."""
+    return ", ".join(
+        f"{key} {value}" for key, one in body.items() if key not in _UNTOLD and (value := _value(one))
+    )
+
+
+def _value(one: Any) -> str:
+    if isinstance(one, list):
+        if one and all(isinstance(item, dict) and set(item) == {"minor", "unit"} for item in one):
+            return amounts(one)
+        if all(isinstance(item, str) for item in one):
+            return "; ".join(one)
+        return f"({len(one)})"
+    if isinstance(one, dict):
+        if all(isinstance(item, str) for item in one.values()):
+            return "(" + ", ".join(f"{key} {item}" for key, item in one.items()) + ")"
+        response = one.get("response")
+        return str(response) if isinstance(response, str) else f"({', '.join(one)})"
+    return "" if one is None else str(one)
