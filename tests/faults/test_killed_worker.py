@@ -1,0 +1,212 @@
+"""The trail leads (ADR 0007): a step that is on record and that the workflow has forgotten is adopted, not redone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from temporalio.client import RPCError, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import RPCStatusCode
+
+from countersign.domain import audit
+from countersign.domain.agreement import ProgrammeAgreement
+from countersign.domain.initiative import replay
+from countersign.domain.matter import Response
+from countersign.domain.projection import Task
+from countersign.domain.proposal import Proposal
+from countersign.domain.stage import Stage
+from countersign.runtime.embedded.services import Services
+from countersign.store import tables as t
+from countersign.store.session import Database
+from countersign.workflows.messages import Answer, Begin, Ended
+from tests.domain.lives import two_sides
+from tests.people import minimal_proposal
+from tests.workflows.carrying import Carried, in_force
+
+pytestmark = [pytest.mark.services, pytest.mark.faults, pytest.mark.slow]
+
+QUEUE = "dying"
+
+
+@asynccontextmanager
+async def dying_workers(services: Services, log: Path, dies: str) -> AsyncIterator[list[int]]:
+    """Three workers, each started again whenever it has killed itself; gives the statuses of those that ended."""
+    settings = services.settings()
+    env = os.environ | {
+        "COUNTERSIGN_DATABASE_URL": settings.database_url,
+        "COUNTERSIGN_TEMPORAL_ADDRESS": settings.temporal_address,
+        "COUNTERSIGN_TEMPORAL_NAMESPACE": settings.temporal_namespace,
+        "COUNTERSIGN_TASK_QUEUE": QUEUE,
+        "COUNTERSIGN_AGREEMENT": str(settings.agreement),
+        "COUNTERSIGN_SIGNING_KEYS": str(settings.signing_keys),
+        "DIES": dies,
+    }
+    ended: list[int] = []
+
+    async def one() -> None:
+        while True:
+            with log.open("ab") as output:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", "tests.faults.dying_worker", env=env, stdout=output, stderr=output
+                )
+            try:
+                ended.append(await process.wait())
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+
+    running = [asyncio.create_task(one()) for _ in range(3)]
+    try:
+        yield ended
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+class Impatient(Carried):
+    """Sends every message again under its id until there is an answer; keeps what it sent and was told."""
+
+    task_timeout = timedelta(seconds=1)
+
+    def __init__(
+        self, services: Services, database: Database, agreement: ProgrammeAgreement, proposal: Proposal
+    ) -> None:
+        super().__init__(services.client, database, agreement, proposal, queue=QUEUE)
+        self.told: list[tuple[Any, Answer | None]] = []
+
+    async def send(self, command: Any) -> Answer:
+        answer = await self.ask(command)
+        self.told.append((command, answer))
+        # It ended before it could answer: what became of it is on record all the same.
+        return answer or Answer(status="counted", sequence=0)
+
+    async def ask(self, command: Any) -> Answer | None:
+        """The answer, however often it takes; none when the initiative is over."""
+        while True:
+            try:
+                async with asyncio.timeout(3):
+                    return await super().send(command)
+            except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
+                continue
+            except RPCError as error:
+                if error.status is RPCStatusCode.NOT_FOUND:
+                    return None
+                if error.status is not RPCStatusCode.FAILED_PRECONDITION:
+                    raise
+                await asyncio.sleep(0.2)  # Temporal takes no updates while workflow tasks go on failing
+
+
+async def whole_life(life: Impatient) -> None:
+    await life.begin()
+    await life.carry_to(Stage.CLOSING)
+    for command, answer in life.told:
+        assert await life.ask(command) == answer
+    await life.carry_to(Stage.CLOSED)
+
+
+async def returned_and_withdrawn(life: Impatient) -> None:
+    await life.begin()
+    await life.carry_to(Stage.DECISION)
+    await life.all_sign(Response.RETURN)
+    await life.reached(Stage.REVISION)
+    await life.carry_to(Stage.CONTRACTING)
+    for command, answer in life.told:
+        assert await life.ask(command) == answer
+    await life.withdraw()
+
+
+async def states_of_runs(life: Impatient) -> list[Begin]:
+    """What each run began with."""
+    begun = []
+    for history in await life.histories():
+        payloads = history.events[0].workflow_execution_started_event_attributes.input.payloads
+        begun += await pydantic_data_converter.decode(payloads, [Begin])
+    return begun
+
+
+@pytest.mark.parametrize(
+    ("every", "lived"), [(1, [returned_and_withdrawn]), (3, [whole_life, returned_and_withdrawn])]
+)
+async def test_a_worker_killed_after_any_commit_loses_nothing_and_does_nothing_twice(
+    apart: Services,
+    apart_database: Database,
+    tmp_path: Path,
+    every: int,
+    lived: list[Callable[[Impatient], Awaitable[None]]],
+) -> None:
+    agreement = in_force(apart.settings())
+    proposal = Proposal.model_validate(minimal_proposal(12))
+    lives = [Impatient(apart, apart_database, agreement, proposal) for _ in lived]
+    async with asyncio.timeout(100), dying_workers(apart, tmp_path / "worker.log", str(every)) as ended:
+        await asyncio.gather(*(live(life) for live, life in zip(lived, lives, strict=True)))
+        results = [await life.handle.result() for life in lives]
+    assert len(ended) >= 8, ended
+    assert set(ended) == {-9}
+    await hold(lives, results)
+
+
+async def hold(lives: list[Impatient], results: list[Any]) -> None:
+    """The record, the workflows and what senders were told say the same."""
+    for life, result in zip(lives, results, strict=True):
+        entries = await life.trail()
+        state = replay(life.beginning, entries)
+        over = Ended.model_validate(result)
+        assert (over.stage, over.entries, over.head) == (state.stage, state.sequence, state.head)
+        assert audit.chain_faults(entries) == []
+        sent = [(command.caller.person, command.id) for command, _ in life.told]
+        on_trail = [(entry.actor, entry.message) for entry in entries if entry.message is not None]
+        assert sorted(on_trail) == sorted(sent)
+        for command, answer in life.told:
+            if answer is not None:
+                assert entries[answer.sequence - 1].message == command.id
+        for begin in await states_of_runs(life):
+            if begin.state is not None:
+                assert begin.state == replay(life.beginning, entries[: begin.state.sequence])
+
+
+@pytest.mark.parametrize("stages", ["eligibility,decision,contracting,active,closing", "closed"])
+async def test_a_worker_killed_as_a_stage_is_entered_goes_on_from_that_stage(
+    apart: Services, apart_database: Database, tmp_path: Path, stages: str
+) -> None:
+    agreement, (_, proposal) = in_force(apart.settings()), two_sides()
+    life = Impatient(apart, apart_database, agreement, proposal)
+    async with asyncio.timeout(60), dying_workers(apart, tmp_path / "worker.log", stages) as ended:
+        await whole_life(life)
+        result = await life.handle.result()
+    assert len(ended) == len(stages.split(","))
+    await hold([life], [result])
+
+
+async def test_every_payment_is_instructed_once_however_often_a_worker_dies(
+    apart: Services, apart_database: Database, tmp_path: Path
+) -> None:
+    agreement, (_, proposal) = in_force(apart.settings()), two_sides()
+    life = Impatient(apart, apart_database, agreement, proposal)
+    async with asyncio.timeout(60), dying_workers(apart, tmp_path / "worker.log", "2"):
+        await life.begin()
+        await life.carry_to(Stage.ACTIVE)
+        while (one := await life.next()).task is not Task.REPORT:
+            await life.do(one)
+    async with apart_database.reading() as connection:
+        query = select(t.payment_instruction).where(t.payment_instruction.c.initiative_id == life.id)
+        rows = (await connection.execute(query)).all()
+    state = await life.state()
+    tranche = state.tranches[0]
+    wanted = {
+        one.end_to_end_id: (side, one.amount.minor)
+        for side, share in tranche.shares.items()
+        for one in share.instructions
+    }
+    assert {row.end_to_end_id: (row.directorate, row.minor) for row in rows} == wanted
+    assert len(wanted) == len(rows) == 2
