@@ -1,0 +1,93 @@
+"""The compose file fits the program that it runs. Its form is checked by ``make check``; this is its sense."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from countersign.cli import app
+from countersign.domain.agreement import read
+from countersign.runtime.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = {name: one for name, one in SERVICES.items() if "build" in one}
+FIELDS = {f"COUNTERSIGN_{name.upper()}": name for name in Settings.model_fields}
+
+
+def test_every_setting_in_the_compose_file_is_one_that_the_program_reads() -> None:
+    named = set(
+        re.findall(r"\bCOUNTERSIGN_[A-Z_]+", TEXT + (ROOT / ".env.example").read_text(encoding="utf-8"))
+    )
+    assert named - set(FIELDS) == set()
+
+
+@pytest.mark.parametrize("service", sorted(OURS))
+def test_the_settings_of_a_service_are_valid(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in OURS[service]["environment"].items():
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    try:
+        Settings()
+    except ValidationError as error:
+        pytest.fail(str(error))
+
+
+@pytest.mark.parametrize("service", sorted(OURS))
+def test_a_service_of_ours_runs_a_command_that_there_is(service: str) -> None:
+    known = {one.name or one.callback.__name__ for one in app.registered_commands if one.callback is not None}
+    assert OURS[service]["command"][0] in known
+
+
+def test_what_a_service_depends_on_is_there_and_can_tell_when_it_is_ready() -> None:
+    for service in SERVICES.values():
+        for name, how in service.get("depends_on", {}).items():
+            assert name in SERVICES
+            if how["condition"] == "service_healthy":
+                assert "healthcheck" in SERVICES[name]
+            else:
+                assert how["condition"] == "service_completed_successfully"
+                assert "restart" not in SERVICES[name]
+
+
+def test_everything_that_is_published_is_published_on_this_machine_only() -> None:
+    ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert ports
+    assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+
+
+def test_no_secret_has_a_default() -> None:
+    used = re.findall(r"\$\{([A-Z_]*PASSWORD[A-Z_]*)(:?[-?])?", TEXT)
+    assert {name for name, _ in used} == {"POSTGRES_PASSWORD", "RECORD_PASSWORD", "TEMPORAL_PASSWORD"}
+    assert {how for _, how in used} == {":?"}
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    assert all(re.search(rf"^{name}=$", example, flags=re.MULTILINE) for name, _ in used)
+
+
+def test_every_image_is_pinned() -> None:
+    images = [service["image"] for service in SERVICES.values()]
+    assert [one for one in images if not re.fullmatch(r"[a-z/-]+:\d[\w.-]*", one)] == []
+
+
+def test_every_queue_is_served_and_each_sides_queue_by_a_worker_of_its_own() -> None:
+    agreement = read((ROOT / "agreements" / "il-az-ai.toml").read_text(encoding="utf-8"))
+    served = {
+        name: json.loads(one["environment"]["COUNTERSIGN_DIRECTORATES"])
+        for name, one in OURS.items()
+        if one["command"] == ["worker"]
+    }
+    assert served == {"worker": []} | {f"worker-{side}": [side] for side in agreement.directorate_ids}
+    central = {
+        name
+        for name in served
+        if OURS[name]["environment"].get("COUNTERSIGN_SERVE_INITIATIVES", "true") == "true"
+    }
+    assert central == {"worker"}
