@@ -32,6 +32,10 @@ run: setup ## Start the whole system on this machine, with examples
 test: setup ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: nightly
+nightly: setup ## Run many more random sequences against the rules and the real workflow
+	COUNTERSIGN_SEQUENCES=2000 $(BIN)/python -m pytest tests/workflows/test_sequences.py $(ARGS)
+
 .PHONY: check
 check: setup ## Check format, lint, types and who imports whom
 	$(BIN)/ruff format --check .

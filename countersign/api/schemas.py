@@ -241,7 +241,10 @@ class ReportView(ReportDue):
 
 
 class InboxView(BaseModel):
-    """Something that waits for the caller."""
+    """Something that waits for the caller; ``also_waits_for`` is who else the initiative waits for.
+
+    ``reminded`` is the percent of the time at which the caller's office was reminded last.
+    """
 
     initiative: str
     reference: str
@@ -252,6 +255,8 @@ class InboxView(BaseModel):
     office: str | None
     since: datetime
     deadline: datetime | None
+    reminded: int | None
+    also_waits_for: list[str]
 
 
 class KeyView(BaseModel):
@@ -422,4 +427,6 @@ def inbox_view(one: InboxItem) -> InboxView:
         office=one.waiting.office,
         since=one.waiting.since,
         deadline=one.waiting.deadline,
+        reminded=one.waiting.reminded,
+        also_waits_for=[who for who in one.waits_for if who != (one.waiting.directorate or "applicant")],
     )

@@ -73,14 +73,17 @@ def inbox(
         say("Nothing waits for you.")
     else:
         say_table(
-            ("until", "initiative", "stage", "to do", "office", "title"),
+            ("until", "initiative", "stage", "to do", "office", "since", "also waited for", "title"),
             (
                 (
                     instant(one["deadline"]) or "no deadline",
                     one["reference"],
                     one["stage"],
                     task(one),
-                    one["office"] or "",
+                    (one["office"] or "")
+                    + (f" (reminded at {one['reminded']} %)" if one["reminded"] else ""),
+                    instant(one["since"]),
+                    ", ".join(one["also_waits_for"]),
                     in_one_language(one["title"]),
                 )
                 for one in page["items"]

@@ -44,7 +44,8 @@ TOLD: Final = frozenset({Task.ESCALATED})
 class Waiting(Model):
     """Somebody is waited for: an office of a directorate, or the applicant when there is none.
 
-    ``number`` is that of the matter, tranche, report or condition. ``not_by`` may not be the one who does it.
+    ``number`` is that of the matter, tranche, report or condition. ``reminded`` is the percent of the time at which
+    they were reminded last. ``not_by`` may not be the one who does it.
     """
 
     task: Task
@@ -54,6 +55,7 @@ class Waiting(Model):
     since: datetime
     deadline: datetime | None = None
     matter_kind: MatterKind | None = None
+    reminded: int | None = None
     not_by: tuple[str, ...] = ()
 
 
@@ -205,6 +207,7 @@ def _signers(one: Matter) -> Iterator[Waiting]:
             since=one.opened_at,  # not when the last step was signed: that is the side's own affair
             deadline=one.deadlines.get(directorate),
             matter_kind=one.kind,
+            reminded=one.reminded.get(directorate) or None,
             not_by=tuple(sorted({person for signed in own for person in signed.people})),
         )
         yield waits

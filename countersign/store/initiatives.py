@@ -165,6 +165,7 @@ class InboxItem:
     reference: str
     title: dict[str, str]
     stage: Stage
+    waits_for: tuple[str, ...]
     waiting: Waiting
 
 
@@ -200,7 +201,7 @@ async def inbox(
     office = or_(office, *mandated)
     # Whoever has a part in an initiative does not decide on it, so it does not wait for them either.
     statement: Select[Any] = (
-        select(i.reference, i.title, i.stage, t.waiting)
+        select(i.reference, i.title, i.stage, i.waits_for, t.waiting)
         .join_from(t.waiting, t.initiative, w.initiative_id == i.id)
         .where(or_(theirs, and_(office, ~mine)), ~w.not_by.contains([person]))
         .order_by(w.deadline.asc().nulls_last(), w.since, i.id)
@@ -213,6 +214,7 @@ async def inbox(
             reference=row["reference"],
             title=row["title"],
             stage=Stage(row["stage"]),
+            waits_for=tuple(row["waits_for"]),
             waiting=Waiting.model_validate(dict(row)),
         )
         for row in rows

@@ -181,6 +181,7 @@ waiting = Table(
     Column("since", _INSTANT, nullable=False),
     Column("deadline", _INSTANT),
     Column("matter_kind", String(40)),
+    Column("reminded", Integer),
     Column("not_by", ARRAY(String(300)), nullable=False),
     PrimaryKeyConstraint("initiative_id", "position"),
     Index("ix_waiting_directorate_office_deadline", "directorate", "office", "deadline"),

@@ -66,6 +66,8 @@ async def test_the_inbox_shows_what_waits_for_my_office_and_no_longer_once_i_sig
     (item,) = mine(await office.get("il-legal", "/v1/inbox"))
     assert (item["task"], item["office"], item["number"]) == ("sign_off", "legal_counsel", 1)
     assert item["deadline"] is not None
+    assert item["since"] <= item["deadline"]
+    assert (item["also_waits_for"], item["reminded"]) == (["az"], None)
     assert mine(await office.get("il-head", "/v1/inbox")) == []
     await office.sign("il-legal", initiative)
     assert mine(await office.get("il-legal", "/v1/inbox")) == []

@@ -109,9 +109,8 @@ async def test_a_tranche_waits_for_a_directorates_worker_and_nothing_else_does(
         await life.reached(Stage.ELIGIBILITY)
         async with worker.running(apart.client, side):  # until every position is countersigned
             await life.carry_to(Stage.ACTIVE)
-        for _ in range(2):
-            one = next(one for one in await life.waiting() if one.task is Task.AUTHORISE)
-            await life.do(one)
+        while due := [one for one in await life.waiting() if one.task is Task.AUTHORISE]:
+            await life.do(due[0])
         await asyncio.sleep(1)
         waiting = await life.waiting()
         instructing = [

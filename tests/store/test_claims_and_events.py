@@ -111,11 +111,13 @@ async def write(connection: AsyncConnection, initiative: str, sequence: int) -> 
 
 
 async def a_reader(database: Database, initiative: str) -> Reader:
+    """A reader that has been told of everything so far, whatever other tests have left."""
     reader = Reader(database, initiative)
-    await reader.read()
-    while reader.seen:
-        reader.seen.clear()
+    before = None
+    while reader.cursor != before:
+        before = reader.cursor
         await reader.read()
+    reader.seen.clear()
     return reader
 
 

@@ -18,6 +18,7 @@ from countersign.domain.projection import Task
 from countersign.domain.reporting import CostLine, Report
 from countersign.domain.stage import Stage
 from countersign.runtime.embedded.services import Services
+from countersign.runtime.temporal import connect
 from countersign.store import documents, initiatives
 from countersign.store.session import Database
 from countersign.workflows.messages import Answer
@@ -42,8 +43,10 @@ async def test_an_initiative_of_three_directorates_is_carried_to_closed_by_an_ag
         agreement=ROOT / "tests" / "agreements" / "three-sides.toml", task_queue="three-sides"
     )
     agreement = in_force(settings)
-    async with worker.running(services.client, settings):
-        life = await Carried(services.client, database, agreement, proposal, queue="three-sides").begin()
+    # A connection of its own: one takes a queue once, and the session's worker has the sides' queues on the other.
+    client = await connect(settings, lazy=False)
+    async with worker.running(client, settings):
+        life = await Carried(client, database, agreement, proposal, queue="three-sides").begin()
         for stage in (Stage.ELIGIBILITY, Stage.DECISION, Stage.CONTRACTING):
             await life.reached(stage)
             first = await life.next()

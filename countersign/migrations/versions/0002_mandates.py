@@ -1,4 +1,4 @@
-"""Mandates, and the kind of matter in what is waited for, so that an inbox knows what a mandate covers."""
+"""Mandates; and in what is waited for the kind of matter, which a mandate covers or not, and the last reminder."""
 
 from __future__ import annotations
 
@@ -29,9 +29,11 @@ def upgrade() -> None:
     op.create_index("ix_mandate_delegate_delegator", "mandate", ["delegate", "delegator"], unique=False)
     op.create_index("ix_mandate_directorate_valid_to", "mandate", ["directorate", "valid_to"], unique=False)
     op.add_column("waiting", sa.Column("matter_kind", sa.String(length=40), nullable=True))
+    op.add_column("waiting", sa.Column("reminded", sa.Integer(), nullable=True))
 
 
 def downgrade() -> None:
+    op.drop_column("waiting", "reminded")
     op.drop_column("waiting", "matter_kind")
     op.drop_index("ix_mandate_directorate_valid_to", table_name="mandate")
     op.drop_index("ix_mandate_delegate_delegator", table_name="mandate")
