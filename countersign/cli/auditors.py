@@ -31,7 +31,7 @@ from countersign.cli.output import (
 audit = typer.Typer(no_args_is_help=True, help="Read the audit trail.")
 
 _PAGE: Final = 1000  # entries; the most that the API gives at once
-_UNTOLD: Final = frozenset({"fingerprint"})  # tells messages apart, and nothing to a reader
+_UNTOLD: Final = frozenset({"fingerprint", "jws"})  # for machines; they tell a reader nothing
 
 
 def register(app: typer.Typer) -> None:

@@ -13,6 +13,9 @@ from temporalio.testing import TimeSkipper
 
 from countersign.runtime.embedded.services import Services
 from countersign.workflows.options import workflow_id
+from tests.api.test_tokens import claims as token_claims
+from tests.api.test_tokens import own_key, signed
+from tests.eventually import eventually
 from tests.people import SIGNERS, Office, minimal_proposal
 
 
@@ -257,3 +260,48 @@ async def test_whoever_declares_an_interest_decides_no_more_and_what_they_signed
     lent = await office.sign("il-secretariat", proposal["id"], matter=proposal, on_behalf_of="il/il-legal")
     assert lent.json()["code"] == "conflict_of_interest"
     await office.call("il-legal", "DELETE", f"/v1/mandates/{given.json()['id']}")
+
+
+async def test_a_substitute_takes_over_an_office_in_the_middle_of_a_matter(
+    office: Office, proposal: dict[str, Any], services: Services
+) -> None:
+    """Whom a side's issuer names as the holder now is who signs now; what the former one signed still counts."""
+    await office.sign("il-officer", proposal["id"], matter=proposal)
+    claims = token_claims(sub="il-substitute", offices=["legal_counsel"])
+    path = f"/v1/initiatives/{proposal['id']}/matters/{proposal['number']}/sign-offs"
+    body = {"id": str(uuid.uuid4()), "response": "approve", "content_hash": proposal["content_hash"]}
+    token = signed(own_key(services, "il"), claims)
+    answer = await office.call(None, "POST", path, body=body, token=token)
+    assert answer.status_code == 200, answer.text
+    view = await office.get("il-head", f"/v1/initiatives/{proposal['id']}/matters/{proposal['number']}")
+    assert [one["person"] for one in view["sides"]["il"]["sign_offs"]] == [
+        "il/il-officer",
+        "il/il-substitute",
+    ]
+    assert view["sides"]["il"]["waits_for_office"] == "head"
+
+
+async def test_a_signal_with_fields_of_a_newer_sender_counts(
+    office: Office, proposal: dict[str, Any], services: Services
+) -> None:
+    handle = services.client.get_workflow_handle(workflow_id(proposal["id"]))
+    message = {
+        "id": "from-another-system",
+        "matter": proposal["number"],
+        "response": "approve",
+        "content_hash": proposal["content_hash"],
+        "caller": {
+            "person": "il/il-officer",
+            "directorate": "il",
+            "offices": ["programme_officer"],
+            "assurance": "high",
+        },
+        "priority": 3,
+    }
+    await handle.signal("sign_off", message)
+
+    async def counted() -> bool:
+        trail = await office.trail(proposal["id"])
+        return any(one["action"] == "matter.signed" and one["message"] == message["id"] for one in trail)
+
+    assert await eventually(counted)
