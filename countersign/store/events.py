@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import literal, or_, select, text, tuple_
+from sqlalchemy import literal, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from countersign.store import tables as t
+from countersign.store.initiatives import takes_part
 
 
 class Cursor(NamedTuple):
@@ -53,11 +54,7 @@ async def after(
     here = tuple_(literal(cursor.transaction, t.TransactionId()), literal(cursor.position, e.position.type))
     statement = select(t.event).where(settled, tuple_(e.transaction, e.position) > here)
     if part_of is not None:
-        person, contact = part_of
-        mine = t.initiative.c.applicant == person
-        if contact is not None:
-            mine = or_(mine, t.initiative.c.people.contains([contact]))
-        statement = statement.join_from(t.event, t.initiative).where(mine)
+        statement = statement.join_from(t.event, t.initiative).where(takes_part(*part_of))
     rows = (await connection.execute(statement.order_by(e.transaction, e.position).limit(limit))).mappings()
     return [
         RecordedEvent(

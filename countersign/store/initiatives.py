@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, Text, and_, cast, false, or_, select
+from sqlalchemy import ColumnElement, Select, Text, and_, cast, false, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from countersign.domain.funding import Tranche
@@ -48,6 +48,14 @@ class Initiative:
     def has_part(self, person: str, contact: str | None) -> bool:
         """Whether somebody takes part in it, as its applicant or in its consortium."""
         return person == self.applicant or (contact is not None and contact in self.people)
+
+
+def takes_part(person: str, contact: str | None) -> ColumnElement[bool]:
+    """The rows of initiatives that somebody takes part in: :meth:`Initiative.has_part` in SQL."""
+    i = t.initiative.c
+    if contact is None:
+        return i.applicant == person
+    return or_(i.applicant == person, i.people.contains([contact]))
 
 
 def _initiative(row: Any) -> Initiative:
@@ -101,11 +109,7 @@ async def search(
         title = cast(t.initiative.c.title, Text)
         statement = statement.where(or_(title.ilike(pattern), t.initiative.c.reference.ilike(pattern)))
     if part_of is not None:
-        person, contact = part_of
-        mine = t.initiative.c.applicant == person
-        if contact is not None:
-            mine = or_(mine, t.initiative.c.people.contains([contact]))
-        statement = statement.where(mine)
+        statement = statement.where(takes_part(*part_of))
     if before is not None:
         statement = statement.where(t.initiative.c.id < before)
     return [_initiative(row) for row in (await connection.execute(statement)).mappings()]
@@ -184,9 +188,7 @@ async def inbox(
 ) -> list[InboxItem]:
     """What waits for a person by their offices, their mandates or as an applicant, the soonest deadline first."""
     w, i = t.waiting.c, t.initiative.c
-    mine = or_(i.applicant == person, i.people.contains([person]))
-    if contact is not None:
-        mine = or_(mine, i.people.contains([contact]))
+    mine = or_(takes_part(person, contact), i.people.contains([person]))  # or has declared an interest
     theirs = and_(w.directorate.is_(None), w.task.in_(_APPLICANTS_TASKS), mine)
     office = and_(w.directorate == directorate, w.office.in_(list(offices))) if directorate else false()
     mandated = [

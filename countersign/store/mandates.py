@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from countersign.domain import audit
 from countersign.domain.mandate import Mandate
 from countersign.store import tables as t
+from countersign.store.trail import row_of
 
 _BOOKS: Final = UUID("6a4f1f9c-52a3-5d0c-9f0e-3c1f0c8a7b11")
 
@@ -129,6 +130,4 @@ async def _entry(
         body=mandate.model_dump(mode="json", exclude_none=True),
         previous=last.hash if last else audit.GENESIS,
     )
-    row = entry.model_dump()
-    row["initiative_id"] = row.pop("initiative")
-    await connection.execute(insert(table).values(row))
+    await connection.execute(insert(table).values(row_of(entry)))

@@ -16,7 +16,7 @@ from countersign.domain.model import Model
 from countersign.domain.projection import Projection, Step
 from countersign.store import tables as t
 from countersign.store.session import Database
-from countersign.store.trail import entries_from
+from countersign.store.trail import entries_from, row_of
 
 
 async def append(database: Database, step: Step) -> tuple[AuditEntry, ...]:
@@ -44,7 +44,7 @@ async def append(database: Database, step: Step) -> tuple[AuditEntry, ...]:
 async def _write(connection: AsyncConnection, step: Step) -> None:
     if step.documents:
         await put_documents(connection, step.documents)
-    await connection.execute(_INSERT_ENTRIES, [_entry_row(one) for one in step.entries])
+    await connection.execute(_INSERT_ENTRIES, [row_of(one) for one in step.entries])
     await _write_projection(connection, step.projection)
     if step.events:
         rows = [{"initiative_id": step.projection.id, **one.model_dump(mode="python")} for one in step.events]
@@ -98,12 +98,6 @@ async def _write_projection(connection: AsyncConnection, p: Projection) -> None:
                 for i, one in enumerate(p.waiting)
             ],
         )
-
-
-def _entry_row(entry: AuditEntry) -> dict[str, Any]:
-    row = entry.model_dump()
-    row["initiative_id"] = row.pop("initiative")
-    return row
 
 
 def _row(initiative: str, one: Any, **columns: Any) -> dict[str, Any]:

@@ -43,6 +43,13 @@ async def find_message(
     return None if row is None else _entry(dict(row))
 
 
+def row_of(entry: AuditEntry) -> dict[str, Any]:
+    """The row that an entry is written as."""
+    row = entry.model_dump()
+    row["initiative_id"] = row.pop("initiative")
+    return row
+
+
 def _entry(row: dict[str, Any]) -> AuditEntry:
     row["initiative"] = str(row.pop("initiative_id"))
     return AuditEntry(**row)
