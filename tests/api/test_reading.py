@@ -158,7 +158,7 @@ async def test_events_are_streamed_as_cloudevents_and_resume_after_the_last_one_
                 fields[name] = value.strip()
                 if line == "" and "data" in fields:
                     event = json.loads(fields["data"])
-                    if event["data"]["initiative"] == initiative:
+                    if event["data"].get("initiative") == initiative:  # other tests write bare events
                         heard.append((fields["id"], event))
                         if event["type"].endswith(stop):
                             return heard
