@@ -4,6 +4,8 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCH_VENV := .venv-bench
+BENCH_STAMP := $(BENCH_VENV)/.installed
 # The first interpreter found that is new enough; `make setup PYTHON=...` chooses another.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; break; }; \
@@ -23,6 +25,17 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
+
+# What the benchmark compares with is kept away from what the engine runs on.
+$(BENCH_STAMP): requirements.bench.lock
+	@test -n "$(PYTHON)" || { echo "countersign needs Python 3.11 or newer on the PATH" >&2; exit 1; }
+	test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--requirement requirements.bench.lock
+	@touch $@
+
+.PHONY: peers
+peers: $(BENCH_STAMP) ## Create .venv-bench with what the benchmark compares with
 
 .PHONY: run
 run: setup ## Start the whole system on this machine, with examples
@@ -53,16 +66,21 @@ format: setup ## Format the code and fix what can be fixed
 bench: setup ## Measure, and compare with the targets
 	$(BIN)/python -m benchmarks $(ARGS)
 
-COMPILE = .venv-lock/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
+
+# An extra alone, without what the engine itself needs.
+EXTRA = .venv-lock/bin/python -c 'import sys, tomllib; \
+	print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"][sys.argv[1]], sep="\n")'
 
 .PHONY: lock
 lock: ## Resolve the dependencies anew (UPGRADE=--upgrade for newer ones)
 	test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/python -m pip install --quiet uv; }
-	$(COMPILE) $(UPGRADE) --extra dev --output-file requirements.lock
-	$(COMPILE) --constraint requirements.lock --output-file requirements.runtime.lock
+	$(COMPILE) $(UPGRADE) pyproject.toml --extra dev --output-file requirements.lock
+	$(COMPILE) pyproject.toml --constraint requirements.lock --output-file requirements.runtime.lock
+	$(EXTRA) bench | $(COMPILE) $(UPGRADE) - --constraint requirements.lock --output-file requirements.bench.lock
 
 .PHONY: clean
 clean: ## Remove what make and the tools made (never the state under .countersign)
-	rm -rf $(VENV) .venv-lock build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(BENCH_VENV) .venv-lock build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
