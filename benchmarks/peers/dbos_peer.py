@@ -2,10 +2,10 @@
 
 Of its idiomatic ways to answer the sender of a message this is the quickest that was found:
 
-* A workflow for each message, with the message's id, commits three times (its start, its step, its outcome) and answers
-  with its return. A workflow that lives as long as the initiative, with ``send`` and ``recv`` for the message and
-  ``set_event`` and ``get_event`` for the answer, commits twice as often, and each side waits for the other's
-  notification: it takes about four times as long.
+* A workflow for each message, with the message's id, flushes four commits (its start, its step's statement, the step's
+  result, its outcome) and answers with its return. A workflow that lives as long as the initiative, with ``send`` and
+  ``recv`` for the message and ``set_event`` and ``get_event`` for the answer, flushes six, and each side waits for the
+  other's notification: it takes about four times as long.
 * Its synchronous functions, on a thread for each client, take less CPU than its asynchronous ones, which go to a thread
   and back for every statement.
 * A plain step with an idempotent statement takes half of what a transaction of its datasource does, which is exactly
