@@ -12,7 +12,6 @@ from countersign.domain.agreement import Terms
 from countersign.domain.audit import AuditEntry
 from countersign.domain.commands import ExaminedProposal, ExaminedReport
 from countersign.domain.model import Model
-from countersign.domain.projection import Step
 from countersign.domain.proposal import (
     Proposal,
     ProposalFault,
@@ -29,13 +28,10 @@ from countersign.store.session import Database
 
 
 class Recorded(Model):
-    """What became of a step. ``actions`` are what was written, for whoever reads the history.
-
-    ``standing`` are other entries found at its place: facts that an earlier attempt wrote and lost (ADR 0007).
+    """What became of a step: written; or ``standing`` are other entries found at its place, facts that an earlier
+    attempt wrote and lost (ADR 0007).
     """
 
-    sequence: int
-    actions: tuple[str, ...] = ()
     standing: tuple[AuditEntry, ...] = ()
 
 
@@ -75,14 +71,9 @@ class Recording:
         self._database = database
 
     @activity.defn(name="record")
-    async def record(self, step: Step) -> Recorded:
-        """Write a step in one transaction; the same step again changes nothing."""
-        standing = await record.append(self._database, step)
-        if standing:
-            return Recorded(sequence=standing[-1].sequence, standing=standing)
-        return Recorded(
-            sequence=step.entries[-1].sequence, actions=tuple(entry.action for entry in step.entries)
-        )
+    async def record(self, step: bytes) -> Recorded:
+        """Write a step (the JSON of a ``Step``) in one transaction; the same step again changes nothing."""
+        return Recorded(standing=await record.append(self._database, step))
 
     @activity.defn(name="open_initiative")
     async def open_initiative(self, opening: Opening) -> Opened:

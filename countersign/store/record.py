@@ -1,37 +1,35 @@
-"""Writing one step of an initiative: trail, rows and events in one transaction, once."""
+"""Writing one step of an initiative: trail, rows and events in one statement, once."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import bindparam, delete, func, select
+from asyncpg import PostgresError
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from countersign.domain.audit import AuditEntry
-from countersign.domain.model import Model
-from countersign.domain.projection import Projection, Step
+from countersign.domain.projection import Step
 from countersign.store import tables as t
 from countersign.store.session import Database
-from countersign.store.trail import entries_from, row_of
+from countersign.store.trail import entries_from
 
 
-async def append(database: Database, step: Step) -> tuple[AuditEntry, ...]:
+async def append(database: Database, step: Step | bytes) -> tuple[AuditEntry, ...]:
     """Write the step, unless other entries already stand at its place in the trail: then give those back.
 
     The same step again changes nothing. When it is there and others follow, all of them are given back.
-    The primary key (initiative, sequence) is the guard.
+    The primary key (initiative, sequence) is the guard. A step as ``bytes`` is its JSON: the database takes it apart,
+    so that whoever writes it need not.
     """
-    first = step.entries[0]
+    raw = step if isinstance(step, bytes) else step.model_dump_json().encode()
     try:
-        async with database.transaction() as connection:
-            await _write(connection, step)
-        return ()
-    except DBAPIError:
+        await database.statement(_WRITE, raw.decode())
+    except PostgresError:
         # Whatever the database refused: if the place in the trail is taken, that is why.
+        if isinstance(step, bytes):
+            step = Step.model_validate_json(step)
+        first = step.entries[0]
         async with database.reading() as connection:
             standing = await entries_from(connection, first.initiative, first.sequence)
         if not standing:
@@ -39,16 +37,7 @@ async def append(database: Database, step: Step) -> tuple[AuditEntry, ...]:
         if [one.hash for one in standing] == [one.hash for one in step.entries]:
             return ()
         return standing
-
-
-async def _write(connection: AsyncConnection, step: Step) -> None:
-    if step.documents:
-        await put_documents(connection, step.documents)
-    await connection.execute(_INSERT_ENTRIES, [row_of(one) for one in step.entries])
-    await _write_projection(connection, step.projection)
-    if step.events:
-        rows = [{"initiative_id": step.projection.id, **one.model_dump(mode="python")} for one in step.events]
-        await connection.execute(_INSERT_EVENTS, rows)
+    return ()
 
 
 async def put_documents(connection: AsyncConnection, documents: dict[str, dict[str, Any]]) -> None:
@@ -57,83 +46,96 @@ async def put_documents(connection: AsyncConnection, documents: dict[str, dict[s
     await connection.execute(insert(t.document).on_conflict_do_nothing(), rows)
 
 
-async def _write_projection(connection: AsyncConnection, p: Projection) -> None:
-    row = p.model_dump(
-        include={
-            "id", "reference", "agreement_version", "applicant", "people", "area", "kind", "lead_directorate",
-            "stage", "stage_since", "stage_deadline", "stage_reason", "version", "content_hash", "submitted_at",
-            "sequence", "waits_for", "next_deadline",
-        }
-    )  # fmt: skip
-    row["agreement_id"], row["document"] = p.agreement, p.content_hash
-    row["people"], row["waits_for"] = list(p.people), list(p.waits_for)
-    await connection.execute(_UPSERT_INITIATIVE, row)
-    if p.versions:
-        await connection.execute(
-            _INSERT_VERSIONS, [{"initiative_id": p.id, **one.model_dump(mode="python")} for one in p.versions]
-        )
-    if p.matters:
-        await connection.execute(
-            _UPSERT_MATTERS,
-            [
-                _row(p.id, one, kind=one.kind, content_hash=one.content_hash, outcome=one.outcome)
-                for one in p.matters
-            ],
-        )
-    if p.tranches:
-        await connection.execute(_UPSERT_TRANCHES, [_row(p.id, one) for one in p.tranches])
-    if p.reports:
-        rows = [_row(p.id, one, due_at=one.due_at, state=one.state) for one in p.reports]
-        await connection.execute(_UPSERT_REPORTS, rows)
-    if p.conditions is not None:
-        await connection.execute(delete(t.condition).where(t.condition.c.initiative_id == p.id))
-        if p.conditions:
-            await connection.execute(insert(t.condition), [_row(p.id, one) for one in p.conditions])
-    await connection.execute(delete(t.waiting).where(t.waiting.c.initiative_id == p.id))
-    if p.waiting:
-        await connection.execute(
-            insert(t.waiting),
-            [
-                {"initiative_id": p.id, "position": i, **one.model_dump(), "not_by": list(one.not_by)}
-                for i, one in enumerate(p.waiting)
-            ],
-        )
+def _write() -> str:
+    """The statement that writes a step, given as ``$1``: what it holds no rows for, it leaves as it is."""
+    kept = ("id", "reference", "agreement_id", "agreement_version", "applicant", "submitted_at", "title")
+    columns = [one.name for one in t.initiative.columns]
+    changing = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in kept)
+    values = {name: f"p.{name}" for name in columns} | {"agreement_id": "p.agreement", "title": _TITLE}
+    return f"""
+WITH step AS MATERIALIZED (SELECT $1::jsonb AS j),
+projected AS MATERIALIZED (
+  SELECT p.* FROM step, jsonb_to_record(j -> 'projection') AS p({_PROJECTED})
+), documents AS (
+  INSERT INTO document (content_hash, body)
+  SELECT one.key, one.value FROM step, jsonb_each(j -> 'documents') AS one
+  ON CONFLICT DO NOTHING
+), entries AS (
+  INSERT INTO audit_entry
+    (initiative_id, sequence, action, actor, on_behalf_of, at, subject, message, body, previous, hash)
+  SELECT initiative, sequence, action, actor, on_behalf_of, at, subject, message, body, previous, hash
+  FROM step, jsonb_to_recordset(j -> 'entries') AS one({_ENTRY})
+  ORDER BY sequence
+), events AS (
+  INSERT INTO event (initiative_id, sequence, type, at, data)
+  SELECT p.id, one.sequence, one.type, one.at, one.data
+  FROM projected p, step, jsonb_to_recordset(j -> 'events')
+    AS one(sequence bigint, type text, at timestamptz, data jsonb)
+  ORDER BY one.sequence
+), initiatives AS (
+  INSERT INTO initiative ({", ".join(columns)})
+  SELECT {", ".join(values[name] for name in columns)} FROM projected p
+  ON CONFLICT (id) DO UPDATE SET {changing},
+    title = CASE WHEN excluded.title = 'null' THEN initiative.title ELSE excluded.title END
+), versions AS (
+  INSERT INTO proposal_version (initiative_id, number, content_hash, submitted_at, submitted_by, changed)
+  SELECT p.id, one.number, one.content_hash, one.submitted_at, one.submitted_by, one.changed
+  FROM projected p, jsonb_to_recordset(p.versions)
+    AS one(number int, content_hash text, submitted_at timestamptz, submitted_by text, changed jsonb)
+), matters AS (
+  INSERT INTO matter (initiative_id, number, kind, content_hash, outcome, body)
+  SELECT p.id, (one ->> 'number')::int, one ->> 'kind', one ->> 'content_hash', one ->> 'outcome', one
+  FROM projected p, jsonb_array_elements(p.matters) AS one
+  ON CONFLICT (initiative_id, number) DO UPDATE
+    SET content_hash = excluded.content_hash, outcome = excluded.outcome, body = excluded.body
+), tranches AS (
+  INSERT INTO tranche (initiative_id, number, body)
+  SELECT p.id, (one ->> 'number')::int, one FROM projected p, jsonb_array_elements(p.tranches) AS one
+  ON CONFLICT (initiative_id, number) DO UPDATE SET body = excluded.body
+), reports AS (
+  INSERT INTO report (initiative_id, number, due_at, state, body)
+  SELECT p.id, (one ->> 'number')::int, (one ->> 'due_at')::timestamptz, one ->> 'state', one
+  FROM projected p, jsonb_array_elements(p.reports) AS one
+  ON CONFLICT (initiative_id, number) DO UPDATE
+    SET due_at = excluded.due_at, state = excluded.state, body = excluded.body
+), conditions AS (
+  INSERT INTO condition (initiative_id, number, body)
+  SELECT p.id, (one ->> 'number')::int, one FROM projected p, jsonb_array_elements(p.conditions) AS one
+  ON CONFLICT (initiative_id, number) DO UPDATE SET body = excluded.body
+), conditions_gone AS (
+  DELETE FROM condition USING projected p
+  WHERE initiative_id = p.id AND condition.number > jsonb_array_length(p.conditions)
+), waits AS (
+  INSERT INTO waiting
+    (initiative_id, position, task, number, directorate, office, since, deadline, matter_kind, reminded, not_by)
+  SELECT p.id, one.position - 1, w.*
+  FROM projected p, jsonb_array_elements(p.waiting) WITH ORDINALITY AS one(body, position),
+    jsonb_to_record(one.body) AS w({_WAITING})
+  ON CONFLICT (initiative_id, position) DO UPDATE
+    SET ({_WAITED}) = ROW ({", ".join(f"excluded.{name}" for name in _WAITED.split(", "))})
+    WHERE ({", ".join(f"waiting.{name}" for name in _WAITED.split(", "))})
+      IS DISTINCT FROM ({", ".join(f"excluded.{name}" for name in _WAITED.split(", "))})
+)
+DELETE FROM waiting USING projected p
+WHERE initiative_id = p.id AND waiting.position >= jsonb_array_length(p.waiting)
+"""
 
 
-def _row(initiative: str, one: Any, **columns: Any) -> dict[str, Any]:
-    model: Model = one
-    body = json.loads(model.model_dump_json())
-    return {"initiative_id": initiative, "number": one.number, "body": body, **columns}
+_PROJECTED: Final = """
+    id uuid, reference text, agreement text, agreement_version int, applicant text, people text[], area text, kind text,
+    lead_directorate text, stage text, stage_since timestamptz, stage_deadline timestamptz, stage_reason text,
+    version int, content_hash text, submitted_at timestamptz, sequence bigint, waits_for text[],
+    next_deadline timestamptz, waiting jsonb, versions jsonb, matters jsonb, tranches jsonb, reports jsonb,
+    conditions jsonb"""
+_ENTRY: Final = """
+    initiative uuid, sequence bigint, action text, actor text, on_behalf_of text, at text, subject text, message text,
+    body jsonb, previous text, hash text"""
+_WAITING: Final = """
+    task text, number int, directorate text, office text, since timestamptz, deadline timestamptz, matter_kind text,
+    reminded int, not_by text[]"""
+_WAITED: Final = "task, number, directorate, office, since, deadline, matter_kind, reminded, not_by"
+_TITLE: Final = """CASE WHEN p.versions = '[]' THEN 'null' ELSE coalesce(
+    (SELECT body -> 'title' FROM document WHERE document.content_hash = p.content_hash), '{}') END"""
+"""A title changes with a version only; JSON's ``null`` stands for the title as it is."""
 
-
-def _upsert(table: Any, columns: Sequence[str]) -> Any:
-    statement = insert(table)
-    return statement.on_conflict_do_update(
-        index_elements=["initiative_id", "number"],
-        set_={name: statement.excluded[name] for name in columns},
-    )
-
-
-_INSERT_ENTRIES = insert(t.audit_entry)
-_INSERT_EVENTS = insert(t.event)
-_INSERT_VERSIONS = insert(t.proposal_version)
-_UPSERT_MATTERS = _upsert(t.matter, ["outcome", "body"])
-_UPSERT_TRANCHES = _upsert(t.tranche, ["body"])
-_UPSERT_REPORTS = _upsert(t.report, ["due_at", "state", "body"])
-
-
-def _upsert_initiative() -> Any:
-    title = (
-        select(func.coalesce(t.document.c.body["title"], func.jsonb_build_object()))
-        .where(t.document.c.content_hash == bindparam("document"))
-        .scalar_subquery()
-    )
-    statement = insert(t.initiative).values(title=title)
-    kept = {"id", "reference", "agreement_id", "agreement_version", "applicant", "submitted_at"}
-    changing = [one.name for one in t.initiative.columns if one.name not in kept]
-    return statement.on_conflict_do_update(
-        index_elements=["id"], set_={name: statement.excluded[name] for name in changing}
-    )
-
-
-_UPSERT_INITIATIVE = _upsert_initiative()
+_WRITE: Final = _write()

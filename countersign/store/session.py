@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
-from sqlalchemy import text
+import asyncpg
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
@@ -18,7 +21,14 @@ class RecordAway(Exception):
 def _noticing_absence() -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError, OSError) as error:
+    except (
+        OperationalError,
+        InterfaceError,
+        OSError,
+        asyncpg.InterfaceError,
+        asyncpg.PostgresConnectionError,
+        asyncpg.OperatorInterventionError,
+    ) as error:
         raise RecordAway(type(error).__name__) from error
     except DBAPIError as error:
         # 57P0x: the server says itself that it is starting or shutting down.
@@ -28,7 +38,10 @@ def _noticing_absence() -> Iterator[None]:
 
 
 class Database:
-    """One engine for a process: :meth:`transaction` to write, :meth:`reading` to read."""
+    """One engine for a process: :meth:`transaction` to write, :meth:`reading` to read.
+
+    What every message pays for goes through :meth:`statement`: one round trip, on the driver itself.
+    """
 
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
         self._engine = create_async_engine(
@@ -36,6 +49,9 @@ class Database:
         )
         # Reads need no transaction of their own: each is one statement, and this saves BEGIN and ROLLBACK.
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._url, self._pool_size = make_url(url), pool_size
+        self._pool: asyncpg.Pool | None = None
+        self._pooling = asyncio.Lock()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -51,6 +67,33 @@ class Database:
             async with self._autocommit.connect() as connection:
                 yield connection
 
+    async def statement(self, sql: str, *values: Any) -> list[asyncpg.Record]:
+        """Execute one statement, which is a transaction of its own; ``values`` are those of ``$1``, ``$2`` and so on.
+
+        Raises:
+            asyncpg.PostgresError: the database refused it.
+            RecordAway: PostgreSQL does not answer; the statement may have been committed.
+        """
+        with _noticing_absence():
+            pool = self._pool or await self._connected()
+            async with pool.acquire() as connection:
+                found: list[asyncpg.Record] = await connection.fetch(sql, *values)
+                return found
+
+    async def _connected(self) -> asyncpg.Pool:
+        async with self._pooling:
+            if self._pool is None:
+                # Nothing is left behind by a single statement, so a connection need not be reset after it; and one
+                # that was lost is noticed by its socket, without asking before each use.
+                self._pool = await asyncpg.create_pool(
+                    self._url.set(drivername="postgresql").render_as_string(hide_password=False),
+                    min_size=0,
+                    max_size=self._pool_size,
+                    reset=_nothing_to_reset,
+                    server_settings={"jit": "off"},
+                )
+            return self._pool
+
     async def is_ready(self) -> bool:
         """Whether the record answers, with its schema."""
         try:
@@ -61,4 +104,11 @@ class Database:
         return True
 
     async def close(self) -> None:
+        if self._pool is not None:
+            await self._pool.close()
+            self._pool = None
         await self._engine.dispose()
+
+
+async def _nothing_to_reset(_: object) -> None:
+    pass

@@ -95,8 +95,10 @@ class Keeper:
     async def _record(self, happened: list[Happened], now: datetime) -> bool:
         """Put facts on record, then on the state. When others stand at their place, adopt those (ADR 0007)."""
         after, entries = entries_for(self.state, happened, now)
+        # Nobody on the way needs to take it apart again: the step goes to the database as the JSON that it is here.
+        step = step_of(self.state, after, entries).model_dump_json().encode()
         recorded = await workflow.execute_local_activity(
-            "record", step_of(self.state, after, entries), result_type=Recorded, **options.RECORD
+            "record", step, result_type=Recorded, **options.RECORD
         )
         if recorded.standing:
             after = replay(self.state, recorded.standing)

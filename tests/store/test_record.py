@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from asyncpg import PostgresError
 from pydantic import ValidationError
 from sqlalchemy import func, select
 
@@ -208,7 +209,7 @@ async def test_a_step_that_fails_halfway_leaves_nothing(database: Database) -> N
     life.sign("il")
     mine = life.sign_off
     broken = mine.projection.model_copy(update={"content_hash": "sha256:" + "9" * 64})
-    with pytest.raises(Exception, match="title"):
+    with pytest.raises(PostgresError, match="content_hash"):
         await record.append(database, mine.model_copy(update={"projection": broken}))
     assert await everything(database, life.state.id) == before
     assert await record.append(database, mine) == ()

@@ -1,0 +1,224 @@
+"""The work: an initiative of the shipped agreement with four report periods, every message and every record of it.
+
+Driven through the workflow in a closed loop: whoever is waited for answers at once, and sends the next message when
+the last one is answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
+
+from temporalio.client import WorkflowHandle
+from temporalio.testing import TimeSkipper
+
+from benchmarks.servers import Measured
+from countersign.cli.rehearsal import report_of
+from countersign.domain.agreement import ProgrammeAgreement, read
+from countersign.domain.ids import uuid7
+from countersign.domain.matter import Caller, Matter, Response, SignOff
+from countersign.domain.model import Model
+from countersign.domain.projection import Task, Waiting
+from countersign.domain.proposal import Proposal, contact_key
+from countersign.runtime.resources import default_agreement, directory
+from countersign.store import agreements, documents, initiatives
+from countersign.workflows import options
+from countersign.workflows.initiative import InitiativeWorkflow
+from countersign.workflows.messages import (
+    Answer,
+    AuthoriseTranche,
+    Begin,
+    ConfirmTranche,
+    Submit,
+    SubmitReport,
+)
+
+PERIODS: Final = 4
+QUEUE: Final = "countersign"
+
+T = TypeVar("T")
+
+
+def proposal() -> Proposal:
+    """The shipped example whose duration makes four report periods."""
+    text = (directory("examples") / "supercomputer-allocation.json").read_text(encoding="utf-8")
+    return Proposal.model_validate_json(text)
+
+
+def agreement() -> ProgrammeAgreement:
+    """The shipped agreement."""
+    return read(default_agreement().read_text(encoding="utf-8"))
+
+
+@dataclass
+class Lives:
+    """What some lives took: ``answers`` are the seconds until each message was answered, by the message's name."""
+
+    answers: dict[str, list[float]] = field(default_factory=dict)
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def took(self, name: str, seconds: float) -> None:
+        self.answers.setdefault(name, []).append(seconds)
+
+
+class Work:
+    """Carries initiatives on some servers."""
+
+    def __init__(self, measured: Measured) -> None:
+        self._database = measured.database
+        self._skipper = TimeSkipper(measured.client)
+        self._client = measured.client
+        self._proposal, self._agreement = proposal(), agreement()
+
+    async def prepare(self) -> None:
+        """Put the agreement and the proposal on record, as the API would have."""
+        async with self._database.transaction() as connection:
+            await agreements.register(connection, self._agreement)
+            await documents.keep(connection, self._proposal.content_hash(), self._proposal.document_form())
+
+    async def carry(self, initiatives_: int, at_once: int) -> Lives:
+        """So many initiatives from proposal to closure, so many of them at once."""
+        lives = Lives()
+        left = iter(range(initiatives_))
+
+        async def one_after_the_other() -> None:
+            for _ in left:
+                await _Life(self, lives).carry()
+
+        began = time.perf_counter()
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(at_once):
+                tasks.create_task(one_after_the_other())
+        lives.seconds = time.perf_counter() - began
+        return lives
+
+    async def open(self, at_once: int = 1) -> None:
+        """Submit initiatives and leave them where the first sign-off is waited for."""
+
+
+class _Life:
+    def __init__(self, work: Work, lives: Lives) -> None:
+        self._work, self._lives = work, lives
+        self.id = str(uuid7(datetime.now(UTC), secrets.token_bytes(10)))
+        self._handle: WorkflowHandle[Any, Any] = work._client.get_workflow_handle(
+            options.workflow_id(self.id)
+        )
+        lead = work._proposal.lead
+        assert lead is not None
+        self._applicant = Caller(person="applicants/bench", contact=contact_key(lead.contact.email))
+        self._sent = 0
+
+    async def carry(self) -> None:
+        await self._submit()
+        for number in (1, 2, 3):
+            await self._decide(number)
+        await self._pay(1)
+        for period in range(1, PERIODS + 1):
+            await self._report(period)
+            await self._decide(3 + period)
+            if period < PERIODS:
+                await self._pay(1 + period)
+        await self._decide(4 + PERIODS)
+        await self._pay(1 + PERIODS)
+        await self._handle.result()
+
+    async def _submit(self) -> None:
+        work = self._work
+        submit = Submit(
+            initiative=self.id,
+            reference=f"BENCH-{self.id[-12:]}",
+            agreement=work._agreement.id,
+            agreement_version=work._agreement.version,
+            content_hash=work._proposal.content_hash(),
+            applicant=self._applicant,
+        )
+        began = time.perf_counter()
+        await work._client.start_workflow(
+            InitiativeWorkflow.run, Begin(submission=submit), id=self._handle.id, task_queue=QUEUE
+        )
+        await self._handle.execute_update(InitiativeWorkflow.submitted)
+        self._lives.took("submit", time.perf_counter() - began)
+
+    async def _decide(self, number: int) -> None:
+        matter = await self._eventually(lambda: self._matter(number))
+        for side, chain in matter.chains.items():
+            for step in chain:
+                await self._send(
+                    "sign_off",
+                    SignOff(
+                        id=f"{number}-{side}-{step.office}",
+                        matter=number,
+                        response=Response.APPROVE,
+                        content_hash=matter.content_hash,
+                        caller=_holder(side, step.office),
+                    ),
+                )
+
+    async def _pay(self, number: int) -> None:
+        for task, kind in ((Task.AUTHORISE, AuthoriseTranche), (Task.CONFIRM, ConfirmTranche)):
+            waits = await self._eventually(lambda task=task: self._payers(number, task))
+            for one in waits:
+                side = one.directorate or ""
+                message = kind(
+                    id=f"{task}-{number}-{side}",
+                    caller=_holder(side, one.office or "", str(task)),
+                    tranche=number,
+                    directorate=side,
+                )
+                name = "authorise_tranche" if task is Task.AUTHORISE else "confirm_tranche"
+                await self._send(name, message)
+
+    async def _report(self, number: int) -> None:
+        waits = await self._eventually(lambda: self._reporting(number))
+        now = await self._work._skipper.get_current_time(self._handle)
+        await self._work._skipper.fast_forward(self._handle, waits.since + timedelta(hours=1) - now)
+        report = report_of(self._work._proposal, number, PERIODS)
+        async with self._work._database.transaction() as connection:
+            await documents.keep(connection, report.content_hash(), report.document_form())
+        message = SubmitReport(
+            id=f"report-{number}",
+            caller=self._applicant,
+            report=number,
+            content_hash=report.content_hash(),
+        )
+        await self._send("submit_report", message)
+
+    async def _send(self, name: str, message: Model) -> None:
+        began = time.perf_counter()
+        answer: Answer = await self._handle.execute_update(name, message, result_type=Answer)
+        self._lives.took(name, time.perf_counter() - began)
+        if answer.status != "counted":
+            raise RuntimeError(f"a message of the benchmark was refused: {answer}")
+
+    async def _eventually(self, look: Callable[[], Awaitable[T | None]]) -> T:
+        pause = 0.002
+        while (found := await look()) is None:
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, 0.05)
+        return found
+
+    async def _matter(self, number: int) -> Matter | None:
+        async with self._work._database.reading() as connection:
+            return await initiatives.matter(connection, self.id, number)
+
+    async def _waiting(self) -> list[Waiting]:
+        async with self._work._database.reading() as connection:
+            return await initiatives.waiting(connection, self.id)
+
+    async def _payers(self, number: int, task: Task) -> list[Waiting] | None:
+        found = [one for one in await self._waiting() if (one.task, one.number) == (task, number)]
+        return found if len(found) == len(self._work._agreement.directorate_ids) else None
+
+    async def _reporting(self, number: int) -> Waiting | None:
+        found = await self._waiting()
+        return next((one for one in found if (one.task, one.number) == (Task.REPORT, number)), None)
+
+
+def _holder(side: str, office: str, which: str = "") -> Caller:
+    return Caller(person=f"{side}/{office}{which}", name=office, directorate=side, offices=(office,))
