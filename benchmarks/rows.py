@@ -22,7 +22,7 @@ class Goal:
 
     def __str__(self) -> str:
         sign = "≤" if self.bound == "<=" else "≥"
-        return f"{sign} {self.limit:g}" + (" ×" if self.of == "ratio" else "")
+        return f"{sign} {self.limit:g}" + (" times" if self.of == "ratio" else "")
 
 
 @dataclass(frozen=True)

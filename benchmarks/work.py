@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from temporalio.client import WorkflowHandle
@@ -162,7 +163,7 @@ class _Life:
 
     async def _pay(self, number: int) -> None:
         for task, kind in ((Task.AUTHORISE, AuthoriseTranche), (Task.CONFIRM, ConfirmTranche)):
-            waits = await self._eventually(lambda task=task: self._payers(number, task))
+            waits = await self._eventually(partial(self._payers, number, task))
             for one in waits:
                 side = one.directorate or ""
                 message = kind(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -10,7 +11,7 @@ from typing import Any
 
 import structlog
 from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from countersign.activities.deadlines import working_day_deadlines
@@ -40,7 +41,7 @@ def workers(
 ) -> list[Worker]:
     """The workers of this process: one for initiatives, one for each directorate that it serves."""
     served = agreement.directorate_ids if settings.directorates is None else tuple(settings.directorates)
-    payments, signing = Payments(database), Signing(settings.signing_keys)
+    payments, signing = Payments(database, served), Signing(settings.signing_keys, served)
     made = [
         Worker(
             client,
@@ -59,6 +60,8 @@ def workers(
             recording.examine_report,
             Mandates(database).find_mandates,
             working_day_deadlines,
+            signing.sign_here,
+            payments.instruct_here,
         ]
         made.append(
             Worker(
@@ -66,7 +69,9 @@ def workers(
                 task_queue=settings.task_queue,
                 workflows=[InitiativeWorkflow],
                 activities=local,
-                workflow_runner=SandboxedWorkflowRunner(restrictions=SANDBOX),
+                workflow_runner=SandboxedWorkflowRunner(restrictions=SANDBOX)
+                if settings.sandbox
+                else UnsandboxedWorkflowRunner(),
                 max_cached_workflows=settings.workflow_cache,
                 graceful_shutdown_timeout=SHUTDOWN_GRACE,
             )
@@ -92,6 +97,10 @@ async def running(client: Client, settings: Settings) -> AsyncIterator[None]:
 
 async def run(settings: Settings) -> None:
     """Work until cancelled, then end what is under way."""
+    # What is loaded by now stays; and the states of initiatives are trees, which need no search for cycles every
+    # seven hundred allocations.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     client = await connect(settings, lazy=False)
     async with running(client, settings):
         log.info("worker_started", queue=settings.task_queue, directorates=settings.directorates)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from temporalio import activity
@@ -9,7 +11,7 @@ from temporalio import activity
 from countersign.domain.funding import Instruction
 from countersign.domain.model import Model
 from countersign.store import payments
-from countersign.store.session import Database
+from countersign.store.session import Database, RecordAway
 
 
 class PaymentOrder(Model):
@@ -22,21 +24,38 @@ class PaymentOrder(Model):
     at: datetime
 
 
-class Payments:
-    """The payment activities of a side."""
+class Instructed(Model):
+    """The sides whose banks were told."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    directorates: tuple[str, ...]
+
+
+class Payments:
+    """The payment activities of the sides that this worker serves."""
+
+    def __init__(self, database: Database, served: Sequence[str]) -> None:
+        self._database, self._served = database, frozenset(served)
+
+    @activity.defn(name="instruct_here")
+    async def instruct_here(self, orders: list[PaymentOrder]) -> Instructed:
+        """Instruct for the sides that this very worker serves; the others are left to their own (ADR 0010)."""
+        done: list[str] = []
+        for order in orders:
+            if order.directorate in self._served:
+                # What goes wrong here is tried again on the side's queue, where it is seen to wait.
+                with suppress(RecordAway):
+                    await self.instruct_payment(order)
+                    done.append(order.directorate)
+        return Instructed(directorates=tuple(done))
 
     @activity.defn(name="instruct_payment")
     async def instruct_payment(self, order: PaymentOrder) -> None:
         """Put the instructions on record; the end-to-end id keeps a retry from paying twice."""
-        async with self._database.transaction() as connection:
-            await payments.instruct(
-                connection,
-                initiative=order.initiative,
-                tranche=order.tranche,
-                directorate=order.directorate,
-                instructions=order.instructions,
-                at=order.at,
-            )
+        await payments.instruct(
+            self._database,
+            initiative=order.initiative,
+            tranche=order.tranche,
+            directorate=order.directorate,
+            instructions=order.instructions,
+            at=order.at,
+        )

@@ -31,20 +31,30 @@ class SigningOrder(Model):
 
 
 class Countersignature(Model):
-    """A JWS in compact serialisation."""
+    """A JWS in compact serialisation; none when the side is to be asked on its own queue."""
 
-    jws: str
+    jws: str | None = None
 
 
 class Signing:
-    """The signing activity of the sides that this worker serves.
+    """The signing activities of the sides that this worker serves.
 
     ``keys`` is a directory with the private key of each of them, ``<directorate>.jwk.json`` (RFC 8037). The file is
     read for each signature, so that a key rotates without a restart.
     """
 
-    def __init__(self, keys: Path | None) -> None:
-        self._keys = keys
+    def __init__(self, keys: Path | None, served: Sequence[str]) -> None:
+        self._keys, self._served = keys, frozenset(served)
+
+    @activity.defn(name="sign_here")
+    async def sign_here(self, order: SigningOrder) -> Countersignature:
+        """Sign a position of a side that this very worker serves; another side's is left to its own (ADR 0010)."""
+        if order.directorate not in self._served:
+            return Countersignature()
+        try:
+            return await self.countersign_position(order)
+        except ApplicationError:
+            return Countersignature()  # on the side's queue it is tried again, and seen to wait
 
     @activity.defn(name="countersign_position")
     async def countersign_position(self, order: SigningOrder) -> Countersignature:

@@ -122,7 +122,7 @@ def step_of(before: InitiativeState, after: InitiativeState, entries: Sequence[A
     return Step(
         entries=tuple(entries),
         projection=project(before, after, entries),
-        documents=_documents(before, entries),
+        documents=_documents(before, after, entries),
         events=tuple(_events(after, entries)),
     )
 
@@ -284,7 +284,9 @@ def _versions(entries: Sequence[AuditEntry]) -> Iterator[Version]:
             )
 
 
-def _documents(before: InitiativeState, entries: Sequence[AuditEntry]) -> dict[str, dict[str, Any]]:
+def _documents(
+    before: InitiativeState, after: InitiativeState, entries: Sequence[AuditEntry]
+) -> dict[str, dict[str, Any]]:
     """The documents that entries name by their hash and that nobody submitted: the system drew them up."""
     documents: dict[str, dict[str, Any]] = {}
     for entry in entries:
@@ -293,7 +295,7 @@ def _documents(before: InitiativeState, entries: Sequence[AuditEntry]) -> dict[s
             if document is not None:
                 documents[entry.subject] = document
         if entry.action == "matter.decided":
-            documents[entry.body["decision"]] = _decision(before, entry, entries)
+            documents[entry.body["decision"]] = _decision(after, entry)
     return documents
 
 
@@ -307,17 +309,12 @@ def _subject(
     return complaint_document(before, lodged.body["reasons"])
 
 
-def _decision(before: InitiativeState, decided: AuditEntry, entries: Sequence[AuditEntry]) -> dict[str, Any]:
+def _decision(after: InitiativeState, decided: AuditEntry) -> dict[str, Any]:
     number = decided.body["matter"]
-    one = before.matter(number)
+    one = after.matter(number)
     if one is None:
         raise ValueError(f"matter {number} is decided and was never opened")
-    last = {
-        entry.body["directorate"]: entry.body["jws"]
-        for entry in entries
-        if entry.action == "matter.countersigned" and entry.body["matter"] == number
-    }
-    return joint_decision(before, one, one.countersigned | last, Outcome(decided.body["outcome"]))
+    return joint_decision(after, one, one.countersigned, Outcome(decided.body["outcome"]))
 
 
 _TOLD: Final[dict[str, tuple[str, ...]]] = {

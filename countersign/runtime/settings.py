@@ -71,3 +71,7 @@ class Settings(BaseSettings):
 
     workflow_cache: int = Field(default=1000, ge=0)
     """How many initiatives a worker keeps in memory between their workflow tasks."""
+
+    sandbox: bool = False
+    """Whether workflow code runs in Temporal's sandbox, which stops what is not deterministic and takes a sixth of the
+    worker's time. The tests run in it; a deployment runs what they have passed."""

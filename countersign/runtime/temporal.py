@@ -16,7 +16,8 @@ from temporalio.api.workflowservice.v1 import (
     UpdateNamespaceRequest,
 )
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.contrib.pydantic import PydanticPayloadConverter
+from temporalio.converter import CompositePayloadConverter, DataConverter
 from temporalio.service import RPCError, RPCStatusCode
 
 from countersign.runtime.settings import Settings
@@ -26,6 +27,19 @@ RETENTION: Final = timedelta(days=365)
 """How long Temporal keeps the history of an ended run. We archive it at once; this is for looking things up."""
 
 _SEARCH_ATTRIBUTES: Final = {STAGE.name: STAGE.indexed_value_type, AREA.name: AREA.indexed_value_type}
+
+
+_CONVERTERS: Final = tuple(PydanticPayloadConverter().converters.values())
+
+
+class _Shared(CompositePayloadConverter):
+    """Pydantic's converters, made once: the SDK makes a payload converter anew for every activity."""
+
+    def __init__(self) -> None:
+        super().__init__(*_CONVERTERS)
+
+
+DATA_CONVERTER: Final = DataConverter(payload_converter_class=_Shared)
 
 
 async def connect(settings: Settings, *, lazy: bool = True) -> Client:
@@ -39,7 +53,7 @@ async def connect(settings: Settings, *, lazy: bool = True) -> Client:
     return await Client.connect(
         settings.temporal_address,
         namespace=settings.temporal_namespace,
-        data_converter=pydantic_data_converter,
+        data_converter=DATA_CONVERTER,
         tls=settings.temporal_tls,
         api_key=settings.temporal_api_key.get_secret_value() if settings.temporal_api_key else None,
         lazy=lazy,

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
-
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
+from typing import Final
 
 from countersign.domain.funding import Instruction
-from countersign.store import tables as t
+from countersign.store.session import Database
 
 
 async def instruct(
-    connection: AsyncConnection,
+    database: Database,
     *,
     initiative: str,
     tranche: int,
@@ -30,8 +29,15 @@ async def instruct(
             "directorate": directorate,
             "minor": one.amount.minor,
             "unit": one.amount.unit,
-            "instructed_at": at,
+            "instructed_at": at.isoformat(),
         }
         for one in instructions
     ]
-    await connection.execute(insert(t.payment_instruction).on_conflict_do_nothing(), rows)
+    await database.statement(_INSTRUCT, json.dumps(rows))
+
+
+_INSTRUCT: Final = """
+INSERT INTO payment_instruction
+SELECT * FROM jsonb_populate_recordset(NULL::payment_instruction, $1)
+ON CONFLICT DO NOTHING
+"""

@@ -52,6 +52,7 @@ def _write() -> str:
     columns = [one.name for one in t.initiative.columns]
     changing = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in kept)
     values = {name: f"p.{name}" for name in columns} | {"agreement_id": "p.agreement", "title": _TITLE}
+    # Only names of this module's own go into the text.
     return f"""
 WITH step AS MATERIALIZED (SELECT $1::jsonb AS j),
 projected AS MATERIALIZED (
@@ -118,7 +119,7 @@ projected AS MATERIALIZED (
 )
 DELETE FROM waiting USING projected p
 WHERE initiative_id = p.id AND waiting.position >= jsonb_array_length(p.waiting)
-"""
+"""  # noqa: S608
 
 
 _PROJECTED: Final = """

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
-from countersign.activities.payments import PaymentOrder
+from countersign.activities.payments import Instructed, PaymentOrder
 from countersign.activities.record import Opened, Opening
 from countersign.activities.signing import Countersignature, SigningOrder
 from countersign.domain import clock, funding, reporting, rules, steps
@@ -428,7 +428,7 @@ class InitiativeWorkflow:
         return lambda: clock.next_instant(self._state) != at
 
     async def _countersign(self) -> None:
-        """As soon as a side's position is in, that side signs it with its own key, on its own task queue."""
+        """Whatever position is in and not signed yet, its side signs with its own key, on its own task queue."""
         while True:
             await workflow.wait_condition(lambda: bool(self._unsigned() - self._signing))
             for number, side in sorted(self._unsigned() - self._signing):
@@ -455,7 +455,9 @@ class InitiativeWorkflow:
             **options.SIDE,
         )
         await self._keeping.take(
-            lambda state, _: steps.countersigned(state, number, position, matter.content_hash, signed.jws)
+            lambda state, _: steps.countersigned(
+                state, number, position, matter.content_hash, signed.jws or ""
+            )
         )
         # A position that was changed meanwhile is still unsigned, and is asked for again.
         self._signing.discard((number, side))
@@ -467,22 +469,29 @@ class InitiativeWorkflow:
                 lambda: self._keeper is not None and any(t.is_authorised for t in self._state.tranches)
             )
             tranche = next(one for one in self._state.tranches if one.is_authorised)
-            await asyncio.gather(*(self._instruct(tranche, side) for side in tranche.shares))
+            orders = [
+                PaymentOrder(
+                    initiative=self._state.id,
+                    tranche=tranche.number,
+                    directorate=side,
+                    instructions=funding.instructions(self._state.id, tranche, side),
+                    at=workflow.now(),
+                )
+                for side in tranche.shares
+            ]
+            here: Instructed = await workflow.execute_local_activity(
+                "instruct_here", orders, result_type=Instructed, **options.LOOK_UP
+            )
+            left = [one for one in orders if one.directorate not in here.directorates]
+            await asyncio.gather(*(self._instruct(one) for one in left))
             await self._keeping.take(_instructed(tranche.number))
 
-    async def _instruct(self, tranche: funding.Tranche, side: str) -> None:
-        order = PaymentOrder(
-            initiative=self._state.id,
-            tranche=tranche.number,
-            directorate=side,
-            instructions=funding.instructions(self._state.id, tranche, side),
-            at=workflow.now(),
-        )
+    async def _instruct(self, order: PaymentOrder) -> None:
         await workflow.execute_activity(
             "instruct_payment",
             order,
-            task_queue=options.directorate_queue(side),
-            summary=f"tranche {tranche.number}, {side}",
+            task_queue=options.directorate_queue(order.directorate),
+            summary=f"tranche {order.tranche}, {order.directorate}",
             **options.SIDE,
         )
 

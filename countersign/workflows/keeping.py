@@ -12,6 +12,7 @@ from temporalio import workflow
 from countersign.activities.deadlines import DeadlineAnswer, DeadlineQuestion
 from countersign.activities.mandates import MandateQuestion
 from countersign.activities.record import ProposalQuestion, Recorded, ReportQuestion
+from countersign.activities.signing import Countersignature, SigningOrder
 from countersign.domain import rules, steps
 from countersign.domain.agreement import MatterKind
 from countersign.domain.commands import (
@@ -25,10 +26,11 @@ from countersign.domain.commands import (
     SubmitReport,
     fingerprint,
 )
+from countersign.domain.decision import position_document
 from countersign.domain.errors import RuleBroken
-from countersign.domain.facts import Happened
+from countersign.domain.facts import Happened, PositionReached
 from countersign.domain.initiative import InitiativeState, entries_for, replay
-from countersign.domain.matter import Caller, SignOff
+from countersign.domain.matter import Caller, Position, SignOff
 from countersign.domain.projection import step_of
 from countersign.workflows import options
 from countersign.workflows.messages import Answer
@@ -95,6 +97,10 @@ class Keeper:
     async def _record(self, happened: list[Happened], now: datetime) -> bool:
         """Put facts on record, then on the state. When others stand at their place, adopt those (ADR 0007)."""
         after, entries = entries_for(self.state, happened, now)
+        for reached in [one.fact for one in happened if isinstance(one.fact, PositionReached)]:
+            signed = await self._countersigned(after, reached.matter, reached.position)
+            after, further = entries_for(after, signed, now)
+            entries += further
         # Nobody on the way needs to take it apart again: the step goes to the database as the JSON that it is here.
         step = step_of(self.state, after, entries).model_dump_json().encode()
         recorded = await workflow.execute_local_activity(
@@ -106,6 +112,19 @@ class Keeper:
         if before.stage is not after.stage and after.stage is not None:
             workflow.upsert_search_attributes([options.STAGE.value_set(after.stage.value)])
         return not recorded.standing
+
+    async def _countersigned(self, after: InitiativeState, number: int, position: Position) -> list[Happened]:
+        """A position that is reached, signed at once where this worker serves its side (ADR 0010), and what follows."""
+        matter = after.matter(number)
+        if matter is None:
+            return []
+        order = SigningOrder(
+            directorate=position.directorate, document=position_document(after, matter, position)
+        )
+        signed = await _ask("sign_here", order, Countersignature)
+        if signed.jws is None:
+            return []
+        return steps.countersigned(after, number, position, matter.content_hash, signed.jws)
 
     async def _look_up(self, command: AnyCommand) -> dict[str, Any]:
         """What a message needs from the record, or from the calendar, to be decided on."""
