@@ -24,7 +24,9 @@ from countersign.store.tables import initiative
 
 @asynccontextmanager
 async def _connected(app: FastAPI) -> AsyncIterator[None]:
-    app.state.engine = create_async_engine(os.environ["COUNTERSIGN_DATABASE_URL"], pool_size=10, max_overflow=10)
+    app.state.engine = create_async_engine(
+        os.environ["COUNTERSIGN_DATABASE_URL"], pool_size=10, max_overflow=10
+    )
     app.state.client = await Client.connect(
         os.environ["COUNTERSIGN_TEMPORAL_ADDRESS"],
         namespace=os.environ["COUNTERSIGN_TEMPORAL_NAMESPACE"],
@@ -62,7 +64,6 @@ if __name__ == "__main__":
     uvicorn.run(
         app,
         port=int(os.environ["COUNTERSIGN_PORT"]),
-        log_config=None,
-        access_log=False,
+        http="httptools",
         server_header=False,
     )

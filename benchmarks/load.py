@@ -11,6 +11,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import cycle
 from typing import Final
 
@@ -48,14 +49,17 @@ async def send(port: int, connections: Sequence[Iterable[bytes]], seconds: float
     """
     loop = asyncio.get_running_loop()
     ends = loop.time() + seconds
-    lines = []
-    for requests in connections:
-        _, line = await loop.create_connection(lambda one=iter(requests): _Line(one, ends), "127.0.0.1", port)  # type: ignore[misc]
-        lines.append(line)
+    lines = [_Line(iter(requests), ends) for requests in connections]
+    for line in lines:
+        await loop.create_connection(partial(_itself, line), "127.0.0.1", port)
     for line in lines:
         line.begin()
     await asyncio.gather(*(line.done for line in lines))
     return sum(line.answers for line in lines)
+
+
+def _itself(line: _Line) -> _Line:
+    return line
 
 
 class _Line(asyncio.Protocol):
