@@ -63,8 +63,8 @@ async def measure(measured: Measured, quick: bool) -> list[Row]:
     await work.Work(measured).prepare()
     async with _programs(measured) as (ours, bare):
         await _reads(measured, ours, bare, quick)
-        for number in range(-1, 2 if quick else 4):
-            each = 1 if number < 0 else 2  # the first round warms up and does not count
+        for number in range(-1, 2 if quick else 3):
+            each = 1 if quick or number < 0 else 2  # the first round warms up and does not count
             await _sign(measured, ours, each, counted=number >= 0)
             await _tell(measured, bare, each, counted=number >= 0)
     return [
@@ -126,7 +126,7 @@ async def _reads(measured: Measured, ours: Side, bare: Side, quick: bool) -> Non
         "inbox": "/v1/inbox",
         "list": "/v1/initiatives",
     }
-    seconds = 2.0 if quick else 4.0
+    seconds = 2.0 if quick else 3.0
 
     async def one(side: Side, what: str, path: str, seconds: float, *, counted: bool) -> None:
         before = measured.cpu()[side.name]
