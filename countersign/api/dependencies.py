@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import Depends, Header, Path, Request
 
@@ -16,19 +15,19 @@ from countersign.store.initiatives import Initiative
 from countersign.store.session import Database
 
 
-def database(request: Request) -> Database:
+async def database(request: Request) -> Database:
     """The record."""
     found: Database = request.app.state.database
     return found
 
 
-def gateway(request: Request) -> Gateway:
+async def gateway(request: Request) -> Gateway:
     """The workflows."""
     found: Gateway = request.app.state.gateway
     return found
 
 
-def agreement(request: Request) -> ProgrammeAgreement:
+async def agreement(request: Request) -> ProgrammeAgreement:
     """The agreement in force."""
     found: ProgrammeAgreement = request.app.state.agreement
     return found
@@ -80,11 +79,11 @@ InitiativeId = Annotated[
 
 async def found_initiative(identifier: InitiativeId, me: Me, record: Record) -> Initiative:
     """The initiative of the path, when there is one and the caller may see it; else there is none."""
-    async with record.reading() as connection:
-        try:
-            found = await initiatives.find(connection, str(UUID(identifier)))
-        except ValueError:
-            found = await initiatives.find_by_reference(connection, identifier)
+    return seen(await initiatives.look_up(record, identifier), me)
+
+
+def seen(found: Initiative | None, me: Identity) -> Initiative:
+    """An initiative that was found, when the caller may see it; else there is none."""
     if found is None or (me.part_of is not None and not found.has_part(*me.part_of)):
         raise Problem("not_found", "there is no such initiative, or not for you")
     return found

@@ -6,7 +6,7 @@ import re
 import secrets
 from typing import Final
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,6 +15,9 @@ from countersign.api.errors import Problem, answer
 
 MAX_BODY: Final = 2 * 1024 * 1024
 """Bytes that a request may have; the largest proposal that the model takes is well below."""
+
+_ALWAYS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+"""What every answer says unless it says otherwise itself."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -33,13 +36,13 @@ class Edge:
         given = headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(12)
         scope.setdefault("state", {})["request_id"] = request_id
+        always = ((b"x-request-id", request_id.encode()), *_ALWAYS)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                out = MutableHeaders(scope=message)
-                out["X-Request-ID"] = request_id
-                out.setdefault("Cache-Control", "no-store")
-                out.setdefault("X-Content-Type-Options", "nosniff")
+                said = message["headers"] = list(message.get("headers", ()))
+                names = {name for name, _ in said}
+                said += [one for one in always if one[0] not in names]
             await send(message)
 
         length = headers.get("content-length", "0")

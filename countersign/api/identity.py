@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import re
 import time
@@ -34,6 +35,9 @@ KEYS_GOOD_FOR: Final = 300.0
 
 REFETCH_AFTER: Final = 10.0
 """Seconds between two fetches for a key id that is not known: a forged one must not make us ask for ever."""
+
+REMEMBERED: Final = 4096
+"""Tokens whose signature need not be checked again under the same keys."""
 
 _SUBJECT = re.compile(r"[\x21-\x7e]{1,200}")
 _OFFICE = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -99,14 +103,30 @@ class _Keys:
     tried: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Proven:
+    """A token whose signature was good under ``keys``; its times are looked at anew whenever it comes."""
+
+    issuer: Trusted
+    kid: str | None
+    keys: KeySet
+    claims: dict[str, Any]
+    identity: Identity
+
+
 class Verifier:
-    """Checks tokens; keeps each issuer's keys for a while and fetches new ones when they rotate."""
+    """Checks tokens; keeps each issuer's keys for a while and fetches new ones when they rotate.
+
+    A token's signature is checked once under the keys as they were fetched last: the same token comes with every
+    request of a person. It is remembered by its hash, so that none can be read here.
+    """
 
     def __init__(self, issuers: dict[str, Trusted], audience: str, http: httpx.AsyncClient) -> None:
         self._issuers = issuers
         self._http = http
         self._keys: dict[str, _Keys] = {}
         self._locks = {url: asyncio.Lock() for url in issuers}
+        self._proven: dict[bytes, _Proven] = {}
         self._claims = jwt.JWTClaimsRegistry(
             leeway=LEEWAY,
             iss={"essential": True},
@@ -121,9 +141,25 @@ class Verifier:
         Raises:
             Problem: ``unauthenticated``, when it proves none; ``unavailable``, when its issuer's keys can't be had.
         """
-        issuer, header = self._claimed_issuer(token)
+        digest = hashlib.sha256(token.encode()).digest()
+        known = self._proven.get(digest)
+        if known is None or await self._keys_of(known.issuer, known.kid) is not known.keys:
+            known = await self._prove(token)
+            if len(self._proven) >= REMEMBERED:
+                self._proven.pop(next(iter(self._proven)))
+            self._proven[digest] = known
         try:
-            keys = await self._keys_of(issuer, header.get("kid"))
+            self._claims.validate(known.claims)
+        except (JoseError, ValueError, TypeError) as error:
+            self._proven.pop(digest, None)
+            raise _not_proven(f"the token is not valid: {type(error).__name__}") from error
+        return known.identity
+
+    async def _prove(self, token: str) -> _Proven:
+        issuer, header = self._claimed_issuer(token)
+        kid = header.get("kid")
+        try:
+            keys = await self._keys_of(issuer, kid)
             decoded = jwt.decode(token, keys, algorithms=ALGORITHMS)
             self._claims.validate(decoded.claims)
         except (JoseError, ValueError, TypeError) as error:
@@ -132,7 +168,7 @@ class Verifier:
         subject = claims.get("sub")
         if claims.get("iss") != issuer.url or not isinstance(subject, str) or not _SUBJECT.fullmatch(subject):
             raise _not_proven("the token does not name its issuer and subject")
-        return _identity(issuer, subject, claims)
+        return _Proven(issuer, kid, keys, claims, _identity(issuer, subject, claims))
 
     def _claimed_issuer(self, token: str) -> tuple[Trusted, dict[str, Any]]:
         """Which issuer a token claims to be of, unproven: it only tells whose keys to hold it against."""

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from countersign.api.dependencies import Here, Key, Me, Record, Workflows
+from countersign.api.dependencies import Here, InitiativeId, Key, Me, Record, Workflows, seen
 from countersign.api.errors import Problem, documented
 from countersign.api.schemas import (
     Answered,
@@ -65,14 +65,13 @@ async def search(
 
 
 @router.get("/initiatives/{identifier}", responses=documented("unauthenticated", "not_found"))
-async def read(here: Here, me: Me, record: Record, response: Response) -> InitiativeView:
+async def read(identifier: InitiativeId, me: Me, record: Record, response: Response) -> InitiativeView:
     """Where it stands, what it waits for and on whom, since when, until when."""
-    async with record.reading() as connection:
-        waiting = await initiatives.waiting(connection, here.id)
-        conditions = await initiatives.conditions(connection, here.id)
-        versions = await initiatives.versions(connection, here.id)
+    found = await initiatives.whole(record, identifier)
+    here = seen(found.initiative if found else None, me)
+    assert found is not None
     response.headers["ETag"] = f'"{here.sequence}"'
-    return detail(here, waiting, conditions, versions, me)
+    return detail(here, found.waiting, found.conditions, found.versions, me)
 
 
 @router.get("/inbox", responses=documented("unauthenticated"))

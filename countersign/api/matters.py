@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Response
 from fastapi.responses import JSONResponse
 
-from countersign.api.dependencies import Here, Key, Me, Record, Workflows
+from countersign.api.dependencies import Here, InitiativeId, Key, Me, Record, Workflows, seen
 from countersign.api.errors import Problem, documented
 from countersign.api.schemas import (
     Answered,
@@ -50,12 +50,12 @@ async def every(here: Here, me: Me, record: Record) -> Page[MatterView]:
 
 
 @router.get("/matters/{number}", responses=documented("unauthenticated", "not_found"))
-async def read(number: Number, here: Here, me: Me, record: Record) -> MatterDetail:
+async def read(number: Number, identifier: InitiativeId, me: Me, record: Record) -> MatterDetail:
     """One matter, with the content that its hash is taken over."""
-    found = await _matter(record, here.id, number)
-    async with record.reading() as connection:
-        subject = await documents.find(connection, found.content_hash)
-    return matter_detail(found, subject, me)
+    found = await initiatives.before(record, identifier, number)
+    seen(found.initiative if found else None, me)
+    assert found is not None
+    return matter_detail(_there(found.matter, number), found.subject, me)
 
 
 @router.get("/matters/{number}/decision", responses=documented("unauthenticated", "not_found"))
@@ -189,8 +189,10 @@ async def complain(body: ReasonsBody, here: Here, me: Me, key: Key, workflows: W
 
 
 async def _matter(record: Database, initiative: str, number: int) -> Matter:
-    async with record.reading() as connection:
-        found = await initiatives.matter(connection, initiative, number)
+    return _there(await initiatives.read_matter(record, initiative, number), number)
+
+
+def _there(found: Matter | None, number: int) -> Matter:
     if found is None:
         raise Problem("not_found", f"there is no matter {number}")
     return found

@@ -70,6 +70,7 @@ def api() -> None:
         factory=True,
         host=settings.host,
         port=settings.port,
+        http="httptools",
         log_config=None,
         server_header=False,
         timeout_graceful_shutdown=5,  # seconds; an open event stream would otherwise hold it for ever

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
 from collections.abc import Mapping
-from typing import Any, Literal
+from datetime import UTC, datetime
+from typing import Any, Literal, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -56,6 +58,12 @@ def configure(log_format: Literal["console", "json"] = "console", level: str = "
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
+    # There is such a line for every request, and it has one form: the processors would cost more than the request's
+    # own reading of the record.
+    access = logging.StreamHandler(sys.stderr)
+    access.setFormatter(_AccessFormatter(log_format))
+    logging.getLogger("uvicorn.access").addHandler(access)
+    logging.getLogger("uvicorn.access").propagate = False
     # These tell every step they take at INFO; what matters of it we log ourselves.
     for name in ("httpx", "httpcore", "asyncio", "alembic.runtime.plugins"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
@@ -69,6 +77,23 @@ def configure(log_format: Literal["console", "json"] = "console", level: str = "
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+class _AccessFormatter(logging.Formatter):
+    """Uvicorn's line for a request, in the form of all others."""
+
+    def __init__(self, log_format: Literal["console", "json"]) -> None:
+        super().__init__()
+        self._json = log_format == "json"
+
+    def format(self, record: logging.LogRecord) -> str:
+        client, method, path, version, status = cast("tuple[object, ...]", record.args)
+        event = _masked("", f'{client} - "{method} {path} HTTP/{version}" {status}')
+        at = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
+        if self._json:
+            line = {"event": event, "level": "info", "logger": record.name, "timestamp": at}
+            return json.dumps(line)
+        return f"{at} [info     ] {event} [{record.name}]"
 
 
 def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

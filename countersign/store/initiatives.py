@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
+from uuid import UUID
 
+from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Select, Text, and_, cast, false, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -18,6 +21,7 @@ from countersign.domain.projection import Task, Version, Waiting
 from countersign.domain.reporting import ReportDue
 from countersign.domain.stage import Stage
 from countersign.store import tables as t
+from countersign.store.session import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,101 @@ def _initiative(row: Any) -> Initiative:
     return Initiative(**values)
 
 
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """An initiative with everything that tells where it stands; ``waiting`` and the others in their order."""
+
+    initiative: Initiative
+    waiting: list[Waiting]
+    conditions: list[Condition]
+    versions: list[Version]
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """An initiative, one matter that is or was before the directorates, and the content of that matter.
+
+    The latter two are there when the matter is.
+    """
+
+    initiative: Initiative
+    matter: Matter | None
+    subject: dict[str, Any] | None
+
+
+async def look_up(database: Database, name: str) -> Initiative | None:
+    """The initiative with that id (a UUID) or that readable reference."""
+    row = await _named(database, _INITIATIVE, name)
+    return None if row is None else _from_driver(row)
+
+
+async def whole(database: Database, name: str) -> Whole | None:
+    """The initiative with that id or reference, and all that tells where it stands, as of one instant."""
+    row = await _named(database, _WHOLE, name)
+    if row is None:
+        return None
+    return Whole(
+        initiative=_from_driver(row),
+        waiting=_WAITING.validate_json(row["waiting"]) if row["waiting"] else [],
+        conditions=_CONDITIONS.validate_json(row["conditions"]) if row["conditions"] else [],
+        versions=_VERSIONS.validate_json(row["versions"]) if row["versions"] else [],
+    )
+
+
+async def before(database: Database, name: str, number: int) -> Before | None:
+    """The initiative with that id or reference, and its matter of that number, as of one instant."""
+    row = await _named(database, _BEFORE, name, number)
+    if row is None:
+        return None
+    return Before(
+        initiative=_from_driver(row),
+        matter=Matter.model_validate_json(row["matter"]) if row["matter"] else None,
+        subject=json.loads(row["subject"]) if row["subject"] else None,
+    )
+
+
+async def read_matter(database: Database, initiative: str, number: int) -> Matter | None:
+    """One matter."""
+    rows = await database.statement(_MATTER, initiative, number)
+    return Matter.model_validate_json(rows[0]["body"]) if rows else None
+
+
+async def _named(database: Database, statement: str, name: str, *values: Any) -> Any:
+    try:
+        identifier = str(UUID(name))
+    except ValueError:
+        rows = await database.statement(f"{statement} WHERE i.reference = $1", name, *values)
+    else:
+        rows = await database.statement(f"{statement} WHERE i.id = $1", identifier, *values)
+    return rows[0] if rows else None
+
+
+def _from_driver(row: Any) -> Initiative:
+    """The initiative of a row as the driver gives it: JSON is text there."""
+    values = {name: row[name] for name in _COLUMNS}
+    values["title"] = json.loads(values["title"])
+    return _initiative(values)
+
+
+_COLUMNS: Final = tuple(one.name for one in t.initiative.columns)
+_INITIATIVE_COLUMNS: Final = ", ".join(f"i.{name}" for name in _COLUMNS)
+_INITIATIVE: Final = f"SELECT {_INITIATIVE_COLUMNS} FROM initiative i"  # noqa: S608
+_WHOLE: Final = f"""SELECT {_INITIATIVE_COLUMNS},
+  (SELECT json_agg(w ORDER BY w.position)::text FROM waiting w WHERE w.initiative_id = i.id) AS waiting,
+  (SELECT json_agg(c.body ORDER BY c.number)::text FROM condition c WHERE c.initiative_id = i.id) AS conditions,
+  (SELECT json_agg(v ORDER BY v.number)::text FROM proposal_version v WHERE v.initiative_id = i.id) AS versions
+FROM initiative i"""  # noqa: S608 (the columns' names are ours)
+_BEFORE: Final = f"""SELECT {_INITIATIVE_COLUMNS}, m.body::text AS matter, d.body::text AS subject
+FROM initiative i
+LEFT JOIN matter m ON m.initiative_id = i.id AND m.number = $2
+LEFT JOIN document d ON d.content_hash = m.content_hash"""  # noqa: S608
+_MATTER: Final = "SELECT body::text FROM matter WHERE initiative_id = $1 AND number = $2"
+
+_WAITING: Final = TypeAdapter(list[Waiting])
+_CONDITIONS: Final = TypeAdapter(list[Condition])
+_VERSIONS: Final = TypeAdapter(list[Version])
+
+
 async def find(connection: AsyncConnection, identifier: str) -> Initiative | None:
     """The initiative with that id (a UUID)."""
     row = (
@@ -73,13 +172,6 @@ async def find(connection: AsyncConnection, identifier: str) -> Initiative | Non
         .mappings()
         .first()
     )
-    return None if row is None else _initiative(row)
-
-
-async def find_by_reference(connection: AsyncConnection, reference: str) -> Initiative | None:
-    """The initiative with that readable reference."""
-    statement = select(t.initiative).where(t.initiative.c.reference == reference)
-    row = (await connection.execute(statement)).mappings().first()
     return None if row is None else _initiative(row)
 
 

@@ -90,7 +90,8 @@ class Database:
                     min_size=0,
                     max_size=self._pool_size,
                     reset=_nothing_to_reset,
-                    server_settings={"jit": "off"},
+                    # In JSON an instant is written in the session's zone: instants are UTC with us.
+                    server_settings={"jit": "off", "timezone": "UTC"},
                 )
             return self._pool
 

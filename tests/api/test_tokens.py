@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import time
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 from joserfc import jwt
-from joserfc.jwk import ECKey, OctKey
+from joserfc.jwk import ECKey, KeySet, OctKey
 
+from countersign.api import identity
+from countersign.api.errors import Problem
 from countersign.runtime.embedded.services import Services
 from countersign.store.session import Database
 from tests.api.test_refusals import recorded_refusal
@@ -171,3 +175,64 @@ async def test_no_token_at_all_is_told_how_to_bring_one(office: Office) -> None:
     answer = await office.call(None, "GET", "/v1/initiatives")
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == 'Bearer realm="countersign"'
+
+
+class Issuer:
+    """An issuer whose keys change when somebody says so; ``asked`` counts how often they were fetched."""
+
+    def __init__(self) -> None:
+        self.key = ECKey.generate_key("P-256", private=True, auto_kid=True)
+        self.asked = 0
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("openid-configuration"):
+            return httpx.Response(200, json={"issuer": IL, "jwks_uri": f"{IL}/jwks.json"})
+        self.asked += 1
+        return httpx.Response(200, json=KeySet([self.key]).as_dict(private=False))
+
+    def verifier(self) -> identity.Verifier:
+        trusted = {IL: identity.Trusted("il", IL, IL, "staff", "il")}
+        http = httpx.AsyncClient(transport=httpx.MockTransport(self.answer))
+        return identity.Verifier(trusted, "countersign", http)
+
+
+async def test_a_token_that_comes_again_is_not_good_for_longer_than_it_says() -> None:
+    issuer = Issuer()
+    verifier = issuer.verifier()
+    token = signed(issuer.key, claims(exp=int(time.time()) - identity.LEEWAY + 2))
+    assert (await verifier.identify(token)).person == "il/il-head"
+    assert (await verifier.identify(token)).person == "il/il-head"
+    await asyncio.sleep(2.1)
+    for _ in range(2):
+        with pytest.raises(Problem, match="ExpiredTokenError"):
+            await verifier.identify(token)
+    assert issuer.asked == 1
+
+
+async def test_a_token_that_comes_again_is_not_good_when_its_key_is_withdrawn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    issuer = Issuer()
+    verifier = issuer.verifier()
+    token = signed(issuer.key, claims())
+    await verifier.identify(token)
+    issuer.key = ECKey.generate_key("P-256", private=True, auto_kid=True)
+    assert (
+        await verifier.identify(token)
+    ).person == "il/il-head"  # the keys are not old enough to be fetched again
+    monkeypatch.setattr(identity, "KEYS_GOOD_FOR", 0.0)
+    with pytest.raises(Problem, match="not valid"):
+        await verifier.identify(token)
+    assert (await verifier.identify(signed(issuer.key, claims()))).person == "il/il-head"
+
+
+async def test_no_more_tokens_are_remembered_than_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identity, "REMEMBERED", 3)
+    issuer = Issuer()
+    verifier = issuer.verifier()
+    tokens = [signed(issuer.key, claims(sub=f"person-{number}")) for number in range(5)]
+    for _ in range(2):
+        assert [(await verifier.identify(one)).person for one in tokens] == [
+            f"il/person-{number}" for number in range(5)
+        ]
+    assert len(verifier._proven) == 3
