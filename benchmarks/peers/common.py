@@ -73,8 +73,10 @@ class Task:
         return self.database.set(drivername=driver).render_as_string(hide_password=False)
 
 
-def run(name: str, package: str, opened: Opened) -> None:
+def run(name: str, package: str, opened: Opened | dict[str, Opened]) -> None:
     """Be the program of a peer: read the command line, measure, print the one line.
+
+    A peer that can go about it in several ways has them by their names, and the first of them is what it does unasked.
 
     Raises:
         SystemExit: not every message is in the database.
@@ -86,6 +88,10 @@ def run(name: str, package: str, opened: Opened) -> None:
     parser.add_argument("--messages", required=True, type=Path, help="JSON: [{name, message}] of one life")
     parser.add_argument("--initiatives", required=True, type=int, help="how many lives count")
     parser.add_argument("--at-once", required=True, type=int, help="how many of them at the same time")
+    ways = opened if isinstance(opened, dict) else {"": opened}
+    if isinstance(opened, dict):
+        parser.add_argument("--way", choices=tuple(ways), help="how the peer goes about it")
+    parser.set_defaults(way=next(iter(ways)))
     given = parser.parse_args()
     beside = make_url(given.database_url)
     task = Task(
@@ -94,8 +100,9 @@ def run(name: str, package: str, opened: Opened) -> None:
         initiatives=given.initiatives,
         at_once=given.at_once,
     )
-    figures = asyncio.run(_measure(beside, task, opened))
-    print(json.dumps({"peer": name, "version": version(package)} | figures))
+    figures = asyncio.run(_measure(beside, task, ways[given.way]))
+    way = {"way": given.way} if given.way else {}
+    print(json.dumps({"peer": name, "version": version(package)} | way | figures))
 
 
 async def _measure(beside: URL, task: Task, opened: Opened) -> dict[str, Any]:
