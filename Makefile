@@ -63,7 +63,7 @@ format: setup ## Format the code and fix what can be fixed
 	$(BIN)/ruff check --fix .
 
 .PHONY: bench
-bench: setup ## Measure, and compare with the targets
+bench: setup $(BENCH_STAMP) ## Measure, and compare with the targets (QUICK=1: three minutes)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

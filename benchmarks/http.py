@@ -57,7 +57,15 @@ class Side:
 
 
 async def measure(measured: Measured, quick: bool) -> list[Row]:
-    """Reads and sign-offs of both; workers must serve the queues of both."""
+    """Reads and sign-offs of both."""
+    async with (
+        measured.process("worker", "-m", "countersign", "worker"),
+        measured.process("bare worker", "-m", "benchmarks.bare"),
+    ):
+        return await _hold(measured, quick)
+
+
+async def _hold(measured: Measured, quick: bool) -> list[Row]:
     for queue in (work.QUEUE, BARE_QUEUE):
         await measured.polled(queue)
     await work.Work(measured).prepare()
@@ -277,11 +285,7 @@ async def _tell(measured: Measured, bare: Side, each: int, *, counted: bool) -> 
 
 async def alone(quick: bool) -> None:
     with tempfile.TemporaryDirectory() as place:
-        async with (
-            servers(Path(place)) as measured,
-            measured.process("worker", "-m", "countersign", "worker"),
-            measured.process("bare", "-m", "benchmarks.bare"),
-        ):
+        async with servers(Path(place)) as measured:
             print(table(await measure(measured, quick)))
 
 

@@ -58,10 +58,13 @@ def agreement() -> ProgrammeAgreement:
 
 @dataclass
 class Lives:
-    """What some lives took: ``answers`` are the seconds until each message was answered, by the message's name."""
+    """What some lives took: ``answers`` are the seconds until each message was answered, by the message's name;
+    ``messages`` are those of the first life.
+    """
 
     answers: dict[str, list[float]] = field(default_factory=dict)
     messages: list[dict[str, Any]] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     def took(self, name: str, seconds: float) -> None:
@@ -99,9 +102,6 @@ class Work:
         lives.seconds = time.perf_counter() - began
         return lives
 
-    async def open(self, at_once: int = 1) -> None:
-        """Submit initiatives and leave them where the first sign-off is waited for."""
-
 
 class _Life:
     def __init__(self, work: Work, lives: Lives) -> None:
@@ -113,7 +113,8 @@ class _Life:
         lead = work._proposal.lead
         assert lead is not None
         self._applicant = Caller(person="applicants/bench", contact=contact_key(lead.contact.email))
-        self._sent = 0
+        self._first = not lives.ids
+        lives.ids.append(self.id)
 
     async def carry(self) -> None:
         await self._submit()
@@ -194,6 +195,8 @@ class _Life:
         began = time.perf_counter()
         answer: Answer = await self._handle.execute_update(name, message, result_type=Answer)
         self._lives.took(name, time.perf_counter() - began)
+        if self._first:
+            self._lives.messages.append({"name": name, "message": message.model_dump(mode="json")})
         if answer.status != "counted":
             raise RuntimeError(f"a message of the benchmark was refused: {answer}")
 

@@ -1,0 +1,202 @@
+"""The work itself: the engine, the bare twin and the peers, with the same messages on the same servers, in turns."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from temporalio.client import Client
+
+from benchmarks import bare
+from benchmarks.rows import Goal, Row, at_least, at_most, row
+from benchmarks.servers import Measured
+from benchmarks.work import QUEUE, Work
+
+PEERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "DBOS, a workflow an initiative": ("dbos_peer", "--way", "initiative"),
+    "DBOS, a workflow a message": ("dbos_peer", "--way", "message"),
+    "SpiffWorkflow": ("spiff_peer",),
+    "ORM state machine": ("orm_peer",),
+}
+LIVING: Final = "DBOS, a workflow an initiative"
+"""The peer that, like the engine, keeps something alive for each initiative; the others keep a row."""
+
+PYTHON: Final = Path(".venv-bench/bin/python")
+
+
+@dataclass
+class Rounds:
+    """What the rounds of one contender came to; CPU in milliseconds an initiative, its own processes' only."""
+
+    rates: list[float] = field(default_factory=list)
+    medians: list[float] = field(default_factory=list)
+    p95s: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    by_process: dict[str, list[float]] = field(default_factory=dict)
+
+    def took(self, initiatives: int, seconds: float, answers: list[float], cpu: Mapping[str, float]) -> None:
+        self.rates.append(initiatives / seconds)
+        self.medians.append(statistics.median(answers) * 1000)
+        self.p95s.append(statistics.quantiles(answers, n=20)[-1] * 1000)
+        self.cpu.append(sum(cpu.values()) / initiatives * 1000)
+        for name, spent in cpu.items():
+            self.by_process.setdefault(name, []).append(spent / initiatives * 1000)
+
+
+async def measure(measured: Measured, quick: bool) -> list[Row]:
+    """Everything that a user's choice between them depends on, at 1, 25 and 100 at once."""
+    work = Work(measured)
+    await work.prepare()
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(measured.process("worker", "-m", "countersign", "worker"))
+        await stack.enter_async_context(measured.process("bare worker", "-m", "benchmarks.bare"))
+        for queue in (QUEUE, bare.QUEUE):
+            await measured.polled(queue)
+        contest = _Contest(measured, work)
+        await contest.warm_up()
+        rows = await contest.hold(1, initiatives=4 if quick else 10, rounds=2 if quick else 4)
+        rows += await contest.hold(25, initiatives=25 if quick else 50, rounds=2 if quick else 3)
+        if not quick:
+            rows += await contest.hold(100, initiatives=100, rounds=1)
+    # The peers bring processes of their own; the engine's would only be in their way.
+    return rows + await contest.hold_peers(quick)
+
+
+class _Contest:
+    def __init__(self, measured: Measured, work: Work) -> None:
+        self._measured, self._work = measured, work
+        self._client: Client = measured.client
+        self._messages: list[bare.Message] = []
+        self._raw: list[dict[str, Any]] = []
+        self._ours: dict[int, Rounds] = {}
+
+    async def warm_up(self) -> None:
+        """A few lives that do not count; the messages of the first are what everybody else gets."""
+        self._raw = (await self._work.carry(1, 1)).messages
+        self._messages = [
+            bare.Message(id=one["message"]["id"], name=one["name"], body=one["message"]) for one in self._raw
+        ]
+        await self._work.carry(10, 10)
+        await bare.carry(self._client, self._messages, 10, 10)
+
+    async def hold(self, at_once: int, *, initiatives: int, rounds: int) -> list[Row]:
+        """The engine against the bare twin."""
+        ours, twin = self._ours.setdefault(at_once, Rounds()), Rounds()
+
+        async def engine() -> tuple[float, list[float]]:
+            lives = await self._work.carry(initiatives, at_once)
+            return lives.seconds, [
+                one for name, all_ in lives.answers.items() if name != "submit" for one in all_
+            ]
+
+        for _ in range(rounds):
+            await self._round(ours, initiatives, engine, "worker")
+            await self._round(
+                twin,
+                initiatives,
+                lambda: bare.carry(self._client, self._messages, initiatives, at_once),
+                "bare worker",
+            )
+        goals: dict[str, Goal] = {}
+        if at_once == 1:
+            goals["answer"] = at_most(0.8)
+        if at_once == 25:
+            goals |= {"rate": at_least(1.5), "cpu": at_most(0.65)}
+        at = f"{at_once} at once"
+        return [
+            _row(f"initiatives, {at}", "/s", ours.rates, twin.rates, goals.get("rate")),
+            _row(f"CPU for an initiative, {at}", "ms", ours.cpu, twin.cpu, goals.get("cpu")),
+            *(
+                _row(
+                    f"CPU for an initiative, {at}: {process}",
+                    "ms",
+                    ours.by_process[process],
+                    twin.by_process[other],
+                )
+                for process, other in (
+                    ("worker", "bare worker"),
+                    ("temporal", "temporal"),
+                    ("postgresql", "postgresql"),
+                )
+            ),
+            _row(
+                f"durable answer to a message, {at}, median",
+                "ms",
+                ours.medians,
+                twin.medians,
+                goals.get("answer"),
+            ),
+            _row(f"durable answer to a message, {at}, 95th percentile", "ms", ours.p95s, twin.p95s),
+        ]
+
+    async def _round(
+        self,
+        rounds: Rounds,
+        initiatives: int,
+        carry: Callable[[], Awaitable[tuple[float, list[float]]]],
+        worker: str,
+    ) -> None:
+        before = self._measured.cpu()
+        seconds, answers = await carry()
+        after = self._measured.cpu()
+        # Temporal cleans up for a moment after the last answer; what it does by then is the work's own.
+        spent = {name: after[name] - before[name] for name in (worker, "temporal", "postgresql")}
+        rounds.took(initiatives, seconds, answers, spent)
+
+    async def hold_peers(self, quick: bool) -> list[Row]:
+        """The engine against what else a user would take; each peer is one process, client and all."""
+        file = self._measured.services.home.path / "messages.json"
+        file.write_text(json.dumps(self._raw), encoding="utf-8")
+        rows: list[Row] = []
+        for name, peer in PEERS.items():
+            if quick and name != LIVING:
+                continue
+            for at_once in (25,) if quick else (1, 25):
+                took = await self._peer(peer, file, 25 if at_once > 1 else 5, at_once)
+                goal = at_least(1.7) if (name, at_once) == (LIVING, 25) else None
+                ours = self._ours[at_once]
+                at = f"{at_once} at once"
+                rows += [
+                    row(f"initiatives, {at}", "/s", ours.rates, took.rates, against=name, goal=goal),
+                    row(f"CPU for an initiative, {at}", "ms", ours.cpu, took.cpu, against=name),
+                    row(
+                        f"durable answer to a message, {at}, median",
+                        "ms",
+                        ours.medians,
+                        took.medians,
+                        against=name,
+                    ),
+                ]
+        return rows
+
+    async def _peer(self, peer: tuple[str, ...], file: Path, initiatives: int, at_once: int) -> Rounds:
+        module, *way = peer
+        url = self._measured.services.database_url.replace("+asyncpg", "")
+        before = self._measured.cpu()["postgresql"]
+        running = await asyncio.create_subprocess_exec(
+            *(str(PYTHON), "-m", f"benchmarks.peers.{module}", "--database-url", url, *way),
+            *("--messages", str(file), "--initiatives", str(initiatives), "--at-once", str(at_once)),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        out, _ = await running.communicate()
+        if running.returncode:
+            raise RuntimeError(f"{module} ended with {running.returncode}")
+        figures = json.loads(out)
+        # PostgreSQL worked for the lives before those that count as well.
+        lives = initiatives + min(initiatives, at_once)
+        database = (self._measured.cpu()["postgresql"] - before) / lives * 1000
+        took = Rounds()
+        took.rates.append(initiatives / figures["seconds"])
+        took.medians.append(figures["answers"]["median"] * 1000)
+        took.cpu.append(figures["cpu"] / initiatives * 1000 + database)
+        return took
+
+
+def _row(name: str, unit: str, ours: list[float], twin: list[float], goal: Goal | None = None) -> Row:
+    return row(name, unit, ours, twin, against="bare twin", goal=goal)
