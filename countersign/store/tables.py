@@ -219,6 +219,10 @@ audit_entry = Table(
     Column("previous", String(71), nullable=False),
     Column("hash", String(71), nullable=False),
     PrimaryKeyConstraint("initiative_id", "sequence"),
+    # What auditors search the whole programme by: every order in which a page of theirs is read.
+    Index("ix_audit_entry_at_position", "at", "position"),
+    Index("ix_audit_entry_actor_at_position", "actor", "at", "position"),
+    Index("ix_audit_entry_action_at_position", "action", "at", "position"),
     comment="The audit trail. A trigger refuses update, delete, truncate and an entry that does not continue.",
 )
 
