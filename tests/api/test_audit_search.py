@@ -93,7 +93,7 @@ async def test_mandates_are_found_too(office: Office) -> None:
     assert found[0]["entry"]["body"]["id"] == given.json()["id"]
     assert found[0]["reference"] is None
     assert {one["entry"]["initiative"] for one in found} == {mandates.book("il")}
-    assert await searched(office, initiative=mandates.book("il"), action="mandate.given") == found
+    assert found[0] in await searched(office, initiative=mandates.book("il"), action="mandate.given")
 
 
 @pytest.mark.parametrize(
