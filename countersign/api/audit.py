@@ -1,21 +1,35 @@
-"""What auditors read: the trail, and the workflow history in sentences or as Temporal's own JSON."""
+"""What auditors read: the trails, one or all, and the workflow history in sentences or as Temporal's own JSON."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import AwareDatetime
 
 from countersign.api import history
 from countersign.api.dependencies import Auditor, Here, Record
-from countersign.api.errors import documented
-from countersign.api.schemas import AuditPage, HistoryView
-from countersign.store import trail
+from countersign.api.errors import Problem, documented
+from countersign.api.schemas import AuditPage, FoundEntry, HistoryView, Page
+from countersign.domain.audit import rfc3339
+from countersign.domain.facts import ACTIONS
+from countersign.store import initiatives, mandates, trail
+from countersign.store.trail import Place
 
-router = APIRouter(prefix="/initiatives/{identifier}", tags=["audit"])
+router = APIRouter(tags=["audit"])
+
+KNOWN: Final = frozenset({*ACTIONS, mandates.GIVEN, mandates.REVOKED})
+"""Every action there is."""
+
+_CURSOR: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z)\.(\d{1,18})")
 
 
-@router.get("/audit", responses=documented("unauthenticated", "forbidden", "not_found"))
+@router.get(
+    "/initiatives/{identifier}/audit", responses=documented("unauthenticated", "forbidden", "not_found")
+)
 async def entries(
     here: Here,
     me: Auditor,
@@ -30,8 +44,55 @@ async def entries(
     return AuditPage(items=list(found[:limit]), next=more)
 
 
+@router.get("/audit", responses=documented("unauthenticated", "forbidden", "invalid", "not_found"))
+async def search(
+    me: Auditor,
+    record: Record,
+    actor: Annotated[
+        str | None,
+        Query(pattern=r"^[\x21-\x7e]{1,300}$", description="Who did it, as `il/il-head`, or `system`."),
+    ] = None,
+    action: Annotated[str | None, Query(max_length=60, description="Such as `message.refused`.")] = None,
+    initiative: Annotated[
+        str | None, Query(pattern=r"^[A-Za-z0-9-]{1,60}$", description="An id or a reference.")
+    ] = None,
+    since: Annotated[AwareDatetime | None, Query(alias="from", description="From this instant on.")] = None,
+    until: Annotated[
+        AwareDatetime | None, Query(alias="to", description="Up to, and not at, this instant.")
+    ] = None,
+    cursor: Annotated[str | None, Query(max_length=60)] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+) -> Page[FoundEntry]:
+    """Entries of every trail of the programme, mandates included, the latest first."""
+    if action is not None and action not in KNOWN:
+        # An empty answer would read as if nothing of the kind had happened.
+        raise Problem("invalid", f"there is no action {action!r}; there are {', '.join(sorted(KNOWN))}")
+    before, earliest, latest = _place(cursor), _hashed(since), _hashed(until)
+    if earliest is not None and latest is not None and earliest >= latest:
+        raise Problem("invalid", "`from` is not before `to`")
+    one = None if initiative is None else await _trail_of(record, initiative)
+    async with record.reading() as connection:
+        found = await trail.search(
+            connection,
+            actor=actor,
+            action=action,
+            initiative=one,
+            since=earliest,
+            until=latest,
+            before=before,
+            limit=limit + 1,
+        )
+    place = found[limit - 1].place if len(found) > limit else None
+    return Page(
+        items=[FoundEntry(reference=hit.reference, entry=hit.entry) for hit in found[:limit]],
+        next=None if place is None else f"{place.at}.{place.position}",
+    )
+
+
 @router.get(
-    "/history", response_model=HistoryView, responses=documented("unauthenticated", "forbidden", "not_found")
+    "/initiatives/{identifier}/history",
+    response_model=HistoryView,
+    responses=documented("unauthenticated", "forbidden", "not_found"),
 )
 async def read_history(
     here: Here,
@@ -44,3 +105,34 @@ async def read_history(
     if form == "temporal-json":
         return Response(history.as_temporal_json(runs), media_type="application/json")
     return HistoryView(items=[sentence for run in runs for sentence in history.sentences(run)])
+
+
+async def _trail_of(record: Record, initiative: str) -> str:
+    """The id under which a trail is kept: that of an initiative, or of a directorate's mandates."""
+    try:
+        return str(UUID(initiative))
+    except ValueError:
+        async with record.reading() as connection:
+            found = await initiatives.find_by_reference(connection, initiative)
+    if found is None:
+        raise Problem("not_found", "there is no initiative of that reference")
+    return found.id
+
+
+def _hashed(at: datetime | None) -> str | None:
+    """An instant as entries have it; there are none before 1970 or after 9998."""
+    if at is None:
+        return None
+    if not 1970 <= at.year <= 9998:
+        raise Problem("invalid", "the programme has no entries of such a year")
+    return rfc3339(at.astimezone(UTC))
+
+
+def _place(cursor: str | None) -> Place | None:
+    """The place that a cursor names."""
+    if cursor is None:
+        return None
+    read = _CURSOR.fullmatch(cursor)
+    if read is None:
+        raise Problem("invalid", "that is no cursor of this list")
+    return Place(read[1], int(read[2]))

@@ -282,6 +282,13 @@ class AuditPage(BaseModel):
     next: int | None = None
 
 
+class FoundEntry(BaseModel):
+    """An entry of any trail; ``reference`` is that of its initiative, none in the trail of a side's mandates."""
+
+    reference: str | None
+    entry: AuditEntry
+
+
 class HistorySentence(BaseModel):
     """What a workflow history says, with the events that say so."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import typer
@@ -19,8 +20,10 @@ from countersign.cli.client import (
 )
 from countersign.cli.output import (
     DEFAULT_HOME,
+    Failure,
     HomeOption,
     JsonOption,
+    Status,
     amounts,
     instant,
     print_json,
@@ -95,6 +98,77 @@ def show(
     )
     if entries:
         say(f"\nThe last entry's hash is {entries[-1]['hash']}.")
+
+
+@audit.command("search")
+def search(
+    actor: Annotated[str | None, typer.Option(help="Who did it, as `il/il-head`, or `system`.")] = None,
+    action: Annotated[str | None, typer.Option(help="What was done, such as `message.refused`.")] = None,
+    initiative: Annotated[
+        str | None, typer.Option(metavar="ID", help="On one initiative: its id, or its reference.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--from", help="From then on: 2027-01-31, or 2027-01-31T09:30 (UTC).")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Up to then, and not at it.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many entries.")] = 100,
+    cursor: Annotated[str | None, typer.Option(help="Go on from the end of an earlier search.")] = None,
+    name: AsOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Search the audit trail of the whole programme, the latest entries first.
+
+    On the embedded default, if nobody is named, an auditor searches.
+    """
+    wanted = {
+        "actor": actor,
+        "action": action,
+        "initiative": initiative,
+        "from": _instant_of(since),
+        "to": _instant_of(until),
+    }
+    parameters = {key: value for key, value in wanted.items() if value is not None}
+    found: list[Any] = []
+    with calling(home, url, name, as_json, otherwise=an_auditor) as caller:
+        while True:
+            going_on = {} if cursor is None else {"cursor": cursor}
+            page = caller.get("/audit", limit=str(min(_PAGE, limit - len(found))), **parameters, **going_on)
+            found += page["items"]
+            cursor = page["next"]
+            if cursor is None or len(found) >= limit:
+                break
+    if as_json:
+        print_json({"items": found, "next": cursor})
+        return
+    say_table(
+        ("at", "initiative", "entry", "action", "actor", "what"),
+        (
+            (
+                instant(one["entry"]["at"]),
+                one["reference"] or "",
+                str(one["entry"]["sequence"]),
+                one["entry"]["action"],
+                _actor(one["entry"]),
+                _told(one["entry"]["body"]),
+            )
+            for one in found
+        ),
+    )
+    if cursor is not None:
+        say(f"\nThere are more: --cursor {cursor}")
+
+
+def _instant_of(text: str | None) -> str | None:
+    """A day or an instant as the API takes it; in UTC unless it says otherwise."""
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise Failure(f"{text!r} is no instant, such as 2027-01-31T09:30", Status.USAGE) from None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()
 
 
 def _say_run(run: str | None, rows: list[tuple[str, str, str]]) -> None:

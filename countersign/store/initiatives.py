@@ -10,7 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Select, Text, and_, cast, false, or_, select
+from sqlalchemy import ColumnElement, Select, Subquery, Text, and_, cast, func, or_, select, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from countersign.domain.funding import Tranche
@@ -175,6 +175,10 @@ async def find(connection: AsyncConnection, identifier: str) -> Initiative | Non
     return None if row is None else _initiative(row)
 
 
+_TRIGRAM: Final = 3
+"""Letters; only a text that long is looked for by the index, a shorter one in every row."""
+
+
 async def search(
     connection: AsyncConnection,
     *,
@@ -189,7 +193,8 @@ async def search(
 ) -> list[Initiative]:
     """Initiatives, the newest first, older than the id ``before`` (UUIDv7 ids sort by time).
 
-    ``part_of`` is a person and their contact key: only what they take part in.
+    ``text`` is a part of the title in any language or of the reference, in whatever case. ``part_of`` is a person and
+    their contact key: only what they take part in.
     """
     statement = select(t.initiative).order_by(t.initiative.c.id.desc()).limit(limit)
     columns = {"stage": stage, "area": area, "kind": kind}
@@ -200,6 +205,10 @@ async def search(
         pattern = "%" + text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
         title = cast(t.initiative.c.title, Text)
         statement = statement.where(or_(title.ilike(pattern), t.initiative.c.reference.ilike(pattern)))
+        if len(text) >= _TRIGRAM:
+            statement = statement.join(t.initiative_text).where(
+                t.initiative_text.c.trigrams.contains(func.trigrams(text))
+            )
     if part_of is not None:
         statement = statement.where(takes_part(*part_of))
     if before is not None:
@@ -265,6 +274,19 @@ class InboxItem:
     waiting: Waiting
 
 
+def _soonest(part: ColumnElement[bool], person: str, order: Sequence[Any], limit: int) -> Subquery:
+    """The places of what waits for a person in one way."""
+    w = t.waiting.c
+    return (
+        select(w.initiative_id, w.position)
+        .join_from(t.waiting, t.initiative, w.initiative_id == t.initiative.c.id)
+        .where(part, ~w.not_by.contains([person]))
+        .order_by(*order)
+        .limit(limit)
+        .subquery()
+    )
+
+
 _APPLICANTS_TASKS = (Task.NEW_VERSION, Task.EVIDENCE, Task.REPORT)
 
 
@@ -281,24 +303,29 @@ async def inbox(
     """What waits for a person by their offices, their mandates or as an applicant, the soonest deadline first."""
     w, i = t.waiting.c, t.initiative.c
     mine = or_(takes_part(person, contact), i.people.contains([person]))  # or has declared an interest
-    theirs = and_(w.directorate.is_(None), w.task.in_(_APPLICANTS_TASKS), mine)
-    office = and_(w.directorate == directorate, w.office.in_(list(offices))) if directorate else false()
-    mandated = [
-        and_(
-            w.directorate == one.directorate,
-            w.office.in_(list(one.offices)),
-            w.matter_kind.in_([str(kind) for kind in one.kinds]),
-            ~w.not_by.contains([one.delegator]),
-        )
-        for one in mandates
-    ]
-    office = or_(office, *mandated)
+    soonest = (w.deadline.asc().nulls_last(), w.since, i.id)
+    # One office each: so each is read in the order of its deadlines from the index, and no further than the page.
+    parts = [and_(w.directorate.is_(None), w.task.in_(_APPLICANTS_TASKS), mine)]
     # Whoever has a part in an initiative does not decide on it, so it does not wait for them either.
+    if directorate:
+        parts += [and_(w.directorate == directorate, w.office == one, ~mine) for one in offices]
+    parts += [
+        and_(
+            w.directorate == mandate.directorate,
+            w.office == one,
+            w.matter_kind.in_([str(kind) for kind in mandate.kinds]),
+            ~w.not_by.contains([mandate.delegator]),
+            ~mine,
+        )
+        for mandate in mandates
+        for one in mandate.offices
+    ]
+    found = union(*(select(_soonest(part, person, soonest, limit)) for part in parts)).subquery()
     statement: Select[Any] = (
         select(i.reference, i.title, i.stage, i.waits_for, t.waiting)
         .join_from(t.waiting, t.initiative, w.initiative_id == i.id)
-        .where(or_(theirs, and_(office, ~mine)), ~w.not_by.contains([person]))
-        .order_by(w.deadline.asc().nulls_last(), w.since, i.id)
+        .join(found, and_(found.c.initiative_id == w.initiative_id, found.c.position == w.position))
+        .order_by(*soonest)
         .limit(limit)
     )
     rows = (await connection.execute(statement)).mappings()

@@ -17,6 +17,10 @@ from countersign.store.trail import row_of
 
 _BOOKS: Final = UUID("6a4f1f9c-52a3-5d0c-9f0e-3c1f0c8a7b11")
 
+GIVEN: Final = "mandate.given"
+REVOKED: Final = "mandate.revoked"
+"""The actions of that trail."""
+
 
 def book(directorate: str) -> str:
     """The id under which the trail of a directorate's mandates is kept, beside those of initiatives."""
@@ -39,7 +43,7 @@ async def give(connection: AsyncConnection, mandate: Mandate) -> Mandate:
         "body": mandate.model_dump(mode="json"),
     }
     await connection.execute(insert(t.mandate).values(row))
-    await _entry(connection, mandate, "mandate.given", mandate.delegator, mandate.given_at)
+    await _entry(connection, mandate, GIVEN, mandate.delegator, mandate.given_at)
     return mandate
 
 
@@ -55,7 +59,7 @@ async def revoke(connection: AsyncConnection, mandate: Mandate, by: str, at: dat
         .where(t.mandate.c.id == mandate.id)
         .values(revoked_at=at, body=revoked.model_dump(mode="json"))
     )
-    await _entry(connection, revoked, "mandate.revoked", by, at)
+    await _entry(connection, revoked, REVOKED, by, at)
     return revoked
 
 

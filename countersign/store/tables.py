@@ -103,6 +103,15 @@ initiative = Table(
     Index("ix_initiative_applicant_id", "applicant", "id"),
 )
 
+initiative_text = Table(
+    "initiative_text",
+    metadata,
+    Column("initiative_id", Uuid(as_uuid=False), ForeignKey("initiative.id"), primary_key=True),
+    Column("trigrams", ARRAY(Text), nullable=False),
+    Index("ix_initiative_text_trigrams", "trigrams", postgresql_using="gin"),
+    comment="All runs of three letters in the title and the reference; triggers write it when a title changes.",
+)
+
 proposal_version = Table(
     "proposal_version",
     metadata,
@@ -185,6 +194,11 @@ waiting = Table(
     Column("not_by", ARRAY(String(300)), nullable=False),
     PrimaryKeyConstraint("initiative_id", "position"),
     Index("ix_waiting_directorate_office_deadline", "directorate", "office", "deadline"),
+    Index(
+        "ix_waiting_of_applicants",
+        *("deadline", "since", "initiative_id"),
+        postgresql_where=text("directorate IS NULL"),
+    ),
 )
 
 mandate = Table(
@@ -219,6 +233,10 @@ audit_entry = Table(
     Column("previous", String(71), nullable=False),
     Column("hash", String(71), nullable=False),
     PrimaryKeyConstraint("initiative_id", "sequence"),
+    # What auditors search the whole programme by: every order in which a page of theirs is read.
+    Index("ix_audit_entry_at_position", "at", "position"),
+    Index("ix_audit_entry_actor_at_position", "actor", "at", "position"),
+    Index("ix_audit_entry_action_at_position", "action", "at", "position"),
     comment="The audit trail. A trigger refuses update, delete, truncate and an entry that does not continue.",
 )
 

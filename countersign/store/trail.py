@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from countersign.domain.audit import AuditEntry
@@ -41,6 +43,64 @@ async def find_message(
     )
     row = rows.mappings().first()
     return None if row is None else _entry(dict(row))
+
+
+class Place(NamedTuple):
+    """Where an entry stands among those of the whole programme: its instant, as it is hashed, and its position."""
+
+    at: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An entry of any trail; ``reference`` is that of its initiative, none for a directorate's mandates."""
+
+    place: Place
+    reference: str | None
+    entry: AuditEntry
+
+
+async def search(
+    connection: AsyncConnection,
+    *,
+    actor: str | None = None,
+    action: str | None = None,
+    initiative: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
+    before: Place | None = None,
+    limit: int = 50,
+) -> list[Found]:
+    """Entries of the whole programme, the latest first, from ``since`` up to but not at ``until`` (as they are hashed).
+
+    ``before`` is the place of the last entry seen. What is recorded meanwhile is later than that, so a reader who
+    goes back from page to page misses nothing that was there at the beginning.
+    """
+    e = t.audit_entry.c
+    exact = {"actor": actor, "action": action, "initiative_id": initiative}
+    statement = (
+        select(*_COLUMNS, e.position, t.initiative.c.reference)
+        .join_from(t.audit_entry, t.initiative, e.initiative_id == t.initiative.c.id, isouter=True)
+        .where(*(e[name] == value for name, value in exact.items() if value is not None))
+        .order_by(e.at.desc(), e.position.desc())
+        .limit(limit)
+    )
+    if since is not None:
+        statement = statement.where(e.at >= since)
+    if until is not None:
+        statement = statement.where(e.at < until)
+    if before is not None:
+        here = tuple_(literal(before.at, e.at.type), literal(before.position, e.position.type))
+        statement = statement.where(tuple_(e.at, e.position) < here)
+    return [_found(row) for row in (await connection.execute(statement)).mappings()]
+
+
+def _found(row: Mapping[Any, Any]) -> Found:
+    values = dict(row)
+    position, reference = values.pop("position"), values.pop("reference")
+    entry = _entry(values)
+    return Found(Place(entry.at, position), reference, entry)
 
 
 def row_of(entry: AuditEntry) -> dict[str, Any]:

@@ -86,6 +86,33 @@ async def test_the_trail_is_a_table_of_every_entry(
     assert raw["items"] == entries
 
 
+async def test_the_trail_of_the_whole_programme_is_searched(terminal: Terminal, initiative: str) -> None:
+    about = ("audit", "search", "--initiative", initiative)
+    raw, told, empty = await asyncio.gather(
+        terminal.json(*about, "--action", "matter.signed"),
+        terminal(*about, "--actor", "il/il-legal", "--limit", "1", "--from", "2020-01-31", who="az-auditor"),
+        terminal(*about, "--to", "2020-01-31T09:30"),
+    )
+    assert {one["entry"]["actor"] for one in raw["items"]} >= {"il/il-legal", "az/az-officer"}
+    assert raw["next"] is None
+    assert (told.status, empty.status) == (0, 0), (told, empty)
+    assert "response approve" in told.out
+    assert raw["items"][0]["reference"] in told.out
+    assert "matter.signed" not in empty.out
+    first = await terminal.json(*about, "--limit", "2")
+    rest = await terminal.json(*about, "--cursor", first["next"])
+    assert [one["entry"]["sequence"] for one in (*first["items"], *rest["items"])][-1] == 1
+    assert rest["items"][0]["entry"]["sequence"] == first["items"][-1]["entry"]["sequence"] - 1
+
+
+async def test_only_auditors_search_the_trail_and_a_strange_time_is_told(terminal: Terminal) -> None:
+    refused, strange = await asyncio.gather(
+        terminal("audit", "search", "--json", who="il-head"), terminal("audit", "search", "--from", "soon")
+    )
+    assert (refused.status, refused.json["code"]) == (1, "forbidden")
+    assert (strange.status, "'soon' is no instant" in strange.err) == (2, True)
+
+
 @pytest.mark.parametrize(
     "command",
     [("show", "ILAZ-2027-0001"), ("inbox", "--as", "il-head"), ("sign", "ILAZ-2027-0001", "approve")],
@@ -132,7 +159,12 @@ def test_everything_that_can_be_waited_for_has_words() -> None:
 
 
 async def test_every_command_explains_itself() -> None:
-    groups: list[tuple[str, ...]] = [("pay", "authorise"), ("audit", "show"), ("agreement", "check")]
+    groups: list[tuple[str, ...]] = [
+        ("pay", "authorise"),
+        ("audit", "show"),
+        ("audit", "search"),
+        ("agreement", "check"),
+    ]
     commands = ("submit", "inbox", "sign", "show", "history", "report", "withdraw", "revise", "rehearse")
     said = await asyncio.gather(*(run(*one, "--help") for one in (*groups, *((name,) for name in commands))))
     assert [one.status for one in said] == [0] * len(said)
