@@ -537,16 +537,15 @@ async def _written(database: Database, life: Life) -> None:
     for step in life.steps:
         standing = await record.append(database, step)
         assert not standing
-    async with database.transaction() as connection:
-        for one in life.instructed:
-            await payments.instruct(
-                connection,
-                initiative=life.state.id,
-                tranche=one.tranche,
-                directorate=one.side,
-                instructions=one.instructions,
-                at=one.at,
-            )
+    for one in life.instructed:
+        await payments.instruct(
+            database,
+            initiative=life.state.id,
+            tranche=one.tranche,
+            directorate=one.side,
+            instructions=one.instructions,
+            at=one.at,
+        )
 
 
 async def _rows(url: str, life: Life) -> dict[Table, list[bytes]]:

@@ -12,7 +12,6 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any, Final, TypeVar
 
 from temporalio.client import WorkflowHandle
@@ -20,12 +19,12 @@ from temporalio.testing import TimeSkipper
 
 from benchmarks.servers import Measured
 from countersign.cli.rehearsal import report_of
-from countersign.domain.agreement import ProgrammeAgreement, read
+from countersign.domain.agreement import FINANCE_OFFICE, ProgrammeAgreement, read
 from countersign.domain.ids import uuid7
-from countersign.domain.matter import Caller, Matter, Response, SignOff
+from countersign.domain.matter import Caller, Response, SignOff
 from countersign.domain.model import Model
-from countersign.domain.projection import Task, Waiting
 from countersign.domain.proposal import Proposal, contact_key
+from countersign.domain.reporting import ReportDue
 from countersign.runtime.resources import default_agreement, directory
 from countersign.store import agreements, documents, initiatives
 from countersign.workflows import options
@@ -75,16 +74,17 @@ class Work:
     """Carries initiatives on some servers."""
 
     def __init__(self, measured: Measured) -> None:
-        self._database = measured.database
-        self._skipper = TimeSkipper(measured.client)
-        self._client = measured.client
-        self._proposal, self._agreement = proposal(), agreement()
+        self.database = measured.database
+        self.skipper = TimeSkipper(measured.client)
+        self.client = measured.client
+        self.proposal, self.agreement = proposal(), agreement()
+        self.sides = self.agreement.directorate_ids
 
     async def prepare(self) -> None:
         """Put the agreement and the proposal on record, as the API would have."""
-        async with self._database.transaction() as connection:
-            await agreements.register(connection, self._agreement)
-            await documents.keep(connection, self._proposal.content_hash(), self._proposal.document_form())
+        async with self.database.transaction() as connection:
+            await agreements.register(connection, self.agreement)
+            await documents.keep(connection, self.proposal.content_hash(), self.proposal.document_form())
 
     async def carry(self, initiatives_: int, at_once: int) -> Lives:
         """So many initiatives from proposal to closure, so many of them at once."""
@@ -107,12 +107,12 @@ class _Life:
     def __init__(self, work: Work, lives: Lives) -> None:
         self._work, self._lives = work, lives
         self.id = str(uuid7(datetime.now(UTC), secrets.token_bytes(10)))
-        self._handle: WorkflowHandle[Any, Any] = work._client.get_workflow_handle(
-            options.workflow_id(self.id)
-        )
-        lead = work._proposal.lead
+        self._handle: WorkflowHandle[Any, Any] = work.client.get_workflow_handle(options.workflow_id(self.id))
+        lead = work.proposal.lead
         assert lead is not None
         self._applicant = Caller(person="applicants/bench", contact=contact_key(lead.contact.email))
+        self._ends: dict[int, datetime] = {}
+        self._skipped = timedelta(0)
         self._first = not lives.ids
         lives.ids.append(self.id)
 
@@ -135,20 +135,20 @@ class _Life:
         submit = Submit(
             initiative=self.id,
             reference=f"BENCH-{self.id[-12:]}",
-            agreement=work._agreement.id,
-            agreement_version=work._agreement.version,
-            content_hash=work._proposal.content_hash(),
+            agreement=work.agreement.id,
+            agreement_version=work.agreement.version,
+            content_hash=work.proposal.content_hash(),
             applicant=self._applicant,
         )
         began = time.perf_counter()
-        await work._client.start_workflow(
+        await work.client.start_workflow(
             InitiativeWorkflow.run, Begin(submission=submit), id=self._handle.id, task_queue=QUEUE
         )
         await self._handle.execute_update(InitiativeWorkflow.submitted)
         self._lives.took("submit", time.perf_counter() - began)
 
     async def _decide(self, number: int) -> None:
-        matter = await self._eventually(lambda: self._matter(number))
+        matter = await self._eventually(lambda: initiatives.read_matter(self._work.database, self.id, number))
         for side, chain in matter.chains.items():
             for step in chain:
                 await self._send(
@@ -163,25 +163,26 @@ class _Life:
                 )
 
     async def _pay(self, number: int) -> None:
-        for task, kind in ((Task.AUTHORISE, AuthoriseTranche), (Task.CONFIRM, ConfirmTranche)):
-            waits = await self._eventually(partial(self._payers, number, task))
-            for one in waits:
-                side = one.directorate or ""
+        for name, kind in (("authorise_tranche", AuthoriseTranche), ("confirm_tranche", ConfirmTranche)):
+            for side in self._work.sides:
                 message = kind(
-                    id=f"{task}-{number}-{side}",
-                    caller=_holder(side, one.office or "", str(task)),
+                    id=f"{name}-{number}-{side}",
+                    caller=_holder(side, FINANCE_OFFICE, name),
                     tranche=number,
                     directorate=side,
                 )
-                name = "authorise_tranche" if task is Task.AUTHORISE else "confirm_tranche"
                 await self._send(name, message)
 
     async def _report(self, number: int) -> None:
-        waits = await self._eventually(lambda: self._reporting(number))
-        now = await self._work._skipper.get_current_time(self._handle)
-        await self._work._skipper.fast_forward(self._handle, waits.since + timedelta(hours=1) - now)
-        report = report_of(self._work._proposal, number, PERIODS)
-        async with self._work._database.transaction() as connection:
+        if not self._ends:
+            reports = await self._eventually(self._reports)
+            self._ends = {one.number: one.ends_at for one in reports}
+        # The clock of the workflow is ahead of everybody's by what was skipped so far.
+        ahead = self._ends[number] + timedelta(hours=1) - datetime.now(UTC)
+        await self._work.skipper.fast_forward(self._handle, ahead - self._skipped)
+        self._skipped = ahead
+        report = report_of(self._work.proposal, number, PERIODS)
+        async with self._work.database.transaction() as connection:
             await documents.keep(connection, report.content_hash(), report.document_form())
         message = SubmitReport(
             id=f"report-{number}",
@@ -207,21 +208,9 @@ class _Life:
             pause = min(pause * 1.5, 0.05)
         return found
 
-    async def _matter(self, number: int) -> Matter | None:
-        async with self._work._database.reading() as connection:
-            return await initiatives.matter(connection, self.id, number)
-
-    async def _waiting(self) -> list[Waiting]:
-        async with self._work._database.reading() as connection:
-            return await initiatives.waiting(connection, self.id)
-
-    async def _payers(self, number: int, task: Task) -> list[Waiting] | None:
-        found = [one for one in await self._waiting() if (one.task, one.number) == (task, number)]
-        return found if len(found) == len(self._work._agreement.directorate_ids) else None
-
-    async def _reporting(self, number: int) -> Waiting | None:
-        found = await self._waiting()
-        return next((one for one in found if (one.task, one.number) == (Task.REPORT, number)), None)
+    async def _reports(self) -> list[ReportDue] | None:
+        async with self._work.database.reading() as connection:
+            return await initiatives.reports(connection, self.id) or None
 
 
 def _holder(side: str, office: str, which: str = "") -> Caller:

@@ -112,8 +112,7 @@ async def _trail_of(record: Record, initiative: str) -> str:
     try:
         return str(UUID(initiative))
     except ValueError:
-        async with record.reading() as connection:
-            found = await initiatives.find_by_reference(connection, initiative)
+        found = await initiatives.look_up(record, initiative)
     if found is None:
         raise Problem("not_found", "there is no initiative of that reference")
     return found.id
