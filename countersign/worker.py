@@ -52,15 +52,15 @@ def workers(
         for directorate in served
     ]
     if settings.serve_initiatives:
-        recording = Recording(database)
+        recording = Recording(database, signing)
         local: list[Callable[..., Any]] = [
             recording.record,
+            recording.sign_and_record,
             recording.open_initiative,
             recording.examine_proposal,
             recording.examine_report,
             Mandates(database).find_mandates,
             working_day_deadlines,
-            signing.sign_here,
             payments.instruct_here,
         ]
         made.append(

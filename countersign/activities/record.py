@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from datetime import datetime
 
 from pydantic import ValidationError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from countersign.activities.deadlines import DeadlineQuestion, deadline
+from countersign.activities.signing import Signing, SigningOrder
+from countersign.domain import draft
 from countersign.domain.agreement import Terms
 from countersign.domain.audit import AuditEntry
 from countersign.domain.commands import ExaminedProposal, ExaminedReport
@@ -30,9 +35,14 @@ from countersign.store.session import Database
 class Recorded(Model):
     """What became of a step: written; or ``standing`` are other entries found at its place, facts that an earlier
     attempt wrote and lost (ADR 0007).
+
+    ``signed`` are the entries from a draft's signature on, as they were written; none when its side is not served
+    here, and then nothing was written at all. ``deadlines`` answer the questions that came with the step.
     """
 
     standing: tuple[AuditEntry, ...] = ()
+    signed: tuple[AuditEntry, ...] | None = None
+    deadlines: tuple[datetime, ...] = ()
 
 
 class Opening(Model):
@@ -64,16 +74,44 @@ class ReportQuestion(Model):
     currencies: dict[str, str]
 
 
-class Recording:
-    """The activities on the record, all of them local: they are short and repeatable."""
+class ReportAnswer(Model):
+    """What the record says of a report, and the deadlines of the matter that it would open."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    examined: ExaminedReport
+    deadlines: tuple[datetime, ...]
+
+
+class Recording:
+    """The activities on the record, all of them local: they are short and repeatable.
+
+    What the workflow will ask next goes along with what it asks now: an activity less is worth more to it than
+    anything that is done inside one.
+    """
+
+    def __init__(self, database: Database, signing: Signing) -> None:
+        self._database, self._signing = database, signing
 
     @activity.defn(name="record")
-    async def record(self, step: bytes) -> Recorded:
+    async def record(self, step: bytes, questions: list[DeadlineQuestion]) -> Recorded:
         """Write a step (the JSON of a ``Step``) in one transaction; the same step again changes nothing."""
-        return Recorded(standing=await record.append(self._database, step))
+        return Recorded(standing=await record.append(self._database, step), deadlines=_deadlines(questions))
+
+    @activity.defn(name="sign_and_record")
+    async def sign_and_record(
+        self, step: bytes, order: SigningOrder, questions: list[DeadlineQuestion]
+    ) -> Recorded:
+        """Complete a draft with the signature of a side that this very worker serves, and write it (ADR 0010)."""
+        jws = self._signing.here(order)
+        if jws is None:
+            return Recorded()
+        body = json.loads(step)
+        signed = draft.completed(body, jws)
+        standing = await record.append(self._database, json.dumps(body).encode())
+        return Recorded(
+            standing=standing,
+            signed=tuple(AuditEntry.model_validate(one) for one in signed),
+            deadlines=_deadlines(questions),
+        )
 
     @activity.defn(name="open_initiative")
     async def open_initiative(self, opening: Opening) -> Opened:
@@ -120,8 +158,13 @@ class Recording:
         )
 
     @activity.defn(name="examine_report")
-    async def examine_report(self, question: ReportQuestion) -> ExaminedReport:
+    async def examine_report(
+        self, question: ReportQuestion, questions: list[DeadlineQuestion]
+    ) -> ReportAnswer:
         """The costs per side of a report, or why it can't be taken."""
+        return ReportAnswer(examined=await self._report(question), deadlines=_deadlines(questions))
+
+    async def _report(self, question: ReportQuestion) -> ExaminedReport:
         async with self._database.reading() as connection:
             body = await documents.find(connection, question.content_hash)
         try:
@@ -135,6 +178,10 @@ class Recording:
             costs=costs_per_side(report, question.summary) if not found else {},
             faults=_told(found),
         )
+
+
+def _deadlines(questions: list[DeadlineQuestion]) -> tuple[datetime, ...]:
+    return tuple(deadline(one.calendar, one.start, one.working_days) for one in questions)
 
 
 MOST_TOLD = 20

@@ -31,9 +31,9 @@ class SigningOrder(Model):
 
 
 class Countersignature(Model):
-    """A JWS in compact serialisation; none when the side is to be asked on its own queue."""
+    """A JWS in compact serialisation."""
 
-    jws: str | None = None
+    jws: str
 
 
 class Signing:
@@ -46,22 +46,24 @@ class Signing:
     def __init__(self, keys: Path | None, served: Sequence[str]) -> None:
         self._keys, self._served = keys, frozenset(served)
 
-    @activity.defn(name="sign_here")
-    async def sign_here(self, order: SigningOrder) -> Countersignature:
-        """Sign a position of a side that this very worker serves; another side's is left to its own (ADR 0010)."""
+    def here(self, order: SigningOrder) -> str | None:
+        """The signature of a side that this very worker serves; another side's is left to its own."""
         if order.directorate not in self._served:
-            return Countersignature()
+            return None
         try:
-            return await self.countersign_position(order)
+            return self._sign(order)
         except ApplicationError:
-            return Countersignature()  # on the side's queue it is tried again, and seen to wait
+            return None  # on the side's queue it is tried again, and seen to wait
 
     @activity.defn(name="countersign_position")
     async def countersign_position(self, order: SigningOrder) -> Countersignature:
         """Sign a position. Ed25519 is deterministic: the same position and key, the same signature."""
+        return Countersignature(jws=self._sign(order))
+
+    def _sign(self, order: SigningOrder) -> str:
         if order.document.get("directorate") != order.directorate:
             raise ApplicationError("a side signs its own position only", type="invalid", non_retryable=True)
-        return Countersignature(jws=sign(order.document, self._key(order.directorate)))
+        return sign(order.document, self._key(order.directorate))
 
     def _key(self, directorate: str) -> OKPKey:
         if self._keys is None:

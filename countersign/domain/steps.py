@@ -77,6 +77,18 @@ NEXT: dict[MatterKind, dict[Outcome, Stage]] = {
 """Where the outcome of a stage's matter leads. A returned (or, for the closure, refused) one is put anew."""
 
 
+def opens_next(before: InitiativeState, after: InitiativeState) -> MatterKind | None:
+    """The kind of the matter that the workflow's next step opens by itself, as far as what just happened tells."""
+    if after.stage is Stage.SUBMITTED:
+        return MatterKind.CLEARANCE
+    for was, one in zip(before.matters, after.matters, strict=False):
+        if was.outcome is None and one.outcome is not None:
+            if one.kind is MatterKind.REPORT:
+                return MatterKind.CLOSURE if after.next_report() is None else None
+            return OPENS.get(NEXT.get(one.kind, {}).get(one.outcome, Stage.ACTIVE))
+    return None
+
+
 class Deadlines(Model):
     """When each side is due and when silence ends the matter, as an activity counted the working days."""
 

@@ -45,7 +45,12 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
         self._engine = create_async_engine(
-            url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True
+            url,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_pre_ping=True,
+            # What is searched for differs much in how often it occurs: a plan for all values serves none of them.
+            connect_args={"server_settings": {"plan_cache_mode": "force_custom_plan", "jit": "off"}},
         )
         # Reads need no transaction of their own: each is one statement, and this saves BEGIN and ROLLBACK.
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")

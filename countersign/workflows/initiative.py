@@ -455,9 +455,7 @@ class InitiativeWorkflow:
             **options.SIDE,
         )
         await self._keeping.take(
-            lambda state, _: steps.countersigned(
-                state, number, position, matter.content_hash, signed.jws or ""
-            )
+            lambda state, _: steps.countersigned(state, number, position, matter.content_hash, signed.jws)
         )
         # A position that was changed meanwhile is still unsigned, and is asked for again.
         self._signing.discard((number, side))

@@ -11,15 +11,15 @@ from temporalio import workflow
 
 from countersign.activities.deadlines import DeadlineAnswer, DeadlineQuestion
 from countersign.activities.mandates import MandateQuestion
-from countersign.activities.record import ProposalQuestion, Recorded, ReportQuestion
-from countersign.activities.signing import Countersignature, SigningOrder
-from countersign.domain import rules, steps
+from countersign.activities.record import ProposalQuestion, Recorded, ReportAnswer, ReportQuestion
+from countersign.activities.signing import SigningOrder
+from countersign.domain import draft, rules, steps
 from countersign.domain.agreement import MatterKind
+from countersign.domain.audit import AuditEntry
 from countersign.domain.commands import (
     AnyCommand,
     Complain,
     ExaminedProposal,
-    ExaminedReport,
     ExtendDeadline,
     MandatesGiven,
     Revise,
@@ -30,7 +30,7 @@ from countersign.domain.decision import position_document
 from countersign.domain.errors import RuleBroken
 from countersign.domain.facts import Happened, PositionReached
 from countersign.domain.initiative import InitiativeState, entries_for, replay
-from countersign.domain.matter import Caller, Position, SignOff
+from countersign.domain.matter import Caller, SignOff
 from countersign.domain.projection import step_of
 from countersign.workflows import options
 from countersign.workflows.messages import Answer
@@ -49,6 +49,7 @@ class Keeper:
     def __init__(self, state: InitiativeState) -> None:
         self.state = state
         self.turn = asyncio.Lock()
+        self._answered: dict[str, datetime] = {}
 
     async def receive(self, command: AnyCommand) -> Answer:
         """Decide on a message, record it as counted or refused, and answer; the same id again, the same answer."""
@@ -96,35 +97,62 @@ class Keeper:
 
     async def _record(self, happened: list[Happened], now: datetime) -> bool:
         """Put facts on record, then on the state. When others stand at their place, adopt those (ADR 0007)."""
-        after, entries = entries_for(self.state, happened, now)
-        for reached in [one.fact for one in happened if isinstance(one.fact, PositionReached)]:
-            signed = await self._countersigned(after, reached.matter, reached.position)
-            after, further = entries_for(after, signed, now)
-            entries += further
-        # Nobody on the way needs to take it apart again: the step goes to the database as the JSON that it is here.
-        step = step_of(self.state, after, entries).model_dump_json().encode()
-        recorded = await workflow.execute_local_activity(
-            "record", step, result_type=Recorded, **options.RECORD
-        )
+        before = self.state
+        after, entries = entries_for(before, happened, now)
+        recorded = await self._signed_and_recorded(happened, after, entries, now)
+        if recorded is None:
+            questions = self._foreseen(after, now)
+            recorded = await workflow.execute_local_activity(
+                "record",
+                args=[_json(before, after, entries), questions],
+                result_type=Recorded,
+                **options.RECORD,
+            )
+            self._answered |= dict(zip(map(_asked, questions), recorded.deadlines, strict=False))
+        elif recorded.signed:
+            after = replay(after, recorded.signed)
         if recorded.standing:
-            after = replay(self.state, recorded.standing)
-        before, self.state = self.state, after
+            after = replay(before, recorded.standing)
+        self.state = after
         if before.stage is not after.stage and after.stage is not None:
             workflow.upsert_search_attributes([options.STAGE.value_set(after.stage.value)])
         return not recorded.standing
 
-    async def _countersigned(self, after: InitiativeState, number: int, position: Position) -> list[Happened]:
-        """A position that is reached, signed at once where this worker serves its side (ADR 0010), and what follows."""
-        matter = after.matter(number)
+    async def _signed_and_recorded(
+        self,
+        happened: list[Happened],
+        after: InitiativeState,
+        entries: tuple[AuditEntry, ...],
+        now: datetime,
+    ) -> Recorded | None:
+        """A position that is reached, on record with its signature at once, where this worker serves its side.
+
+        None when there is no such position or its side is to be asked on its own queue: then nothing is recorded yet.
+        """
+        reached = [one.fact for one in happened if isinstance(one.fact, PositionReached)]
+        matter = after.matter(reached[0].matter) if len(reached) == 1 else None
         if matter is None:
-            return []
+            return None
+        position = reached[0].position
+        follows = steps.countersigned(after, matter.number, position, matter.content_hash, draft.PENDING)
+        signed, further = entries_for(after, follows, now)
         order = SigningOrder(
             directorate=position.directorate, document=position_document(after, matter, position)
         )
-        signed = await _ask("sign_here", order, Countersignature)
-        if signed.jws is None:
-            return []
-        return steps.countersigned(after, number, position, matter.content_hash, signed.jws)
+        questions = self._foreseen(signed, now)
+        recorded: Recorded = await workflow.execute_local_activity(
+            "sign_and_record",
+            args=[_json(self.state, signed, (*entries, *further)), order, questions],
+            result_type=Recorded,
+            **options.RECORD,
+        )
+        self._answered |= dict(zip(map(_asked, questions), recorded.deadlines, strict=False))
+        return recorded if recorded.signed else None
+
+    def _foreseen(self, after: InitiativeState, now: datetime) -> list[DeadlineQuestion]:
+        """The deadlines that the workflow's next step will ask for: those of the matter which that step opens."""
+        kind = steps.opens_next(self.state, after)
+        return self._matter_questions(kind, after, now) if kind is not None else []
 
     async def _look_up(self, command: AnyCommand) -> dict[str, Any]:
         """What a message needs from the record, or from the calendar, to be decided on."""
@@ -145,9 +173,13 @@ class Keeper:
                     summary=self.state.proposal,
                     currencies={side: one.currency for side, one in self.state.terms.sides.items()},
                 )
+                questions = self._matter_questions(MatterKind.REPORT, self.state, workflow.now())
+                answer: ReportAnswer = await workflow.execute_local_activity(
+                    "examine_report", args=[report, questions], result_type=ReportAnswer, **options.LOOK_UP
+                )
                 return {
-                    "examined": await _ask("examine_report", report, ExaminedReport),
-                    "deadlines": await self.matter_deadlines(MatterKind.REPORT),
+                    "examined": answer.examined,
+                    "deadlines": self._matter_deadlines(answer.deadlines),
                 }
             case Complain():
                 return {"deadlines": await self.matter_deadlines(MatterKind.COMPLAINT)}
@@ -170,18 +202,29 @@ class Keeper:
         # Deadlines are midnights at a day's end: a moment before is still that day, so counting begins with the next.
         start -= timedelta(seconds=1)
         deadline, lapses_at = await self._count(
-            [(side, start, working_days), (side, start, working_days + grace)]
+            self._questions([(side, start, working_days), (side, start, working_days + grace)])
         )
         return steps.Deadlines(per_directorate={side: deadline}, lapses_at=lapses_at)
 
     async def matter_deadlines(self, kind: MatterKind) -> steps.Deadlines:
         """The deadlines of a matter that is opened now, and when silence ends it."""
-        days = self.state.terms.deadlines
-        sides = list(self.state.terms.sides)
+        questions = self._matter_questions(kind, self.state, workflow.now())
+        return self._matter_deadlines(await self._count(questions))
+
+    def _matter_questions(
+        self, kind: MatterKind, state: InitiativeState, now: datetime
+    ) -> list[DeadlineQuestion]:
+        """Each side's deadline in a matter of that kind, then each side's with the grace that follows it."""
+        days = state.terms.deadlines
         until = days.matter[kind]
-        answers = await self.deadlines(
-            [(side, until) for side in sides] + [(side, until + days.grace) for side in sides]
-        )
+        return [
+            DeadlineQuestion(calendar=side.calendar, start=now, working_days=working_days)
+            for working_days in (until, until + days.grace)
+            for side in state.terms.sides.values()
+        ]
+
+    def _matter_deadlines(self, answers: tuple[datetime, ...]) -> steps.Deadlines:
+        sides = list(self.state.terms.sides)
         return steps.Deadlines(
             per_directorate=dict(zip(sides, answers, strict=False)),
             lapses_at=max(answers[len(sides) :]),
@@ -190,20 +233,26 @@ class Keeper:
     async def deadlines(self, wanted: list[tuple[str, int]]) -> tuple[datetime, ...]:
         """The ends of so many working days of each side, counted from now."""
         now = workflow.now()
-        return await self._count([(side, now, days) for side, days in wanted])
+        return await self._count(self._questions([(side, now, days) for side, days in wanted]))
 
     async def deadlines_from(
         self, side: str, working_days: int, starts: list[datetime]
     ) -> tuple[datetime, ...]:
         """The ends of so many working days of one side, counted from each start."""
-        return await self._count([(side, start, working_days) for start in starts])
+        return await self._count(self._questions([(side, start, working_days) for start in starts]))
 
-    async def _count(self, wanted: list[tuple[str, datetime, int]]) -> tuple[datetime, ...]:
+    def _questions(self, wanted: list[tuple[str, datetime, int]]) -> list[DeadlineQuestion]:
         sides = self.state.terms.sides
-        questions = [
+        return [
             DeadlineQuestion(calendar=sides[side].calendar, start=start, working_days=days)
             for side, start, days in wanted
         ]
+
+    async def _count(self, questions: list[DeadlineQuestion]) -> tuple[datetime, ...]:
+        """The answers to questions; those that went along with the last step were answered with it."""
+        answered, self._answered = self._answered, {}
+        if all(_asked(one) in answered for one in questions):
+            return tuple(answered[_asked(one)] for one in questions)
         answer: DeadlineAnswer = await _ask("working_day_deadlines", questions, DeadlineAnswer)
         return answer.deadlines
 
@@ -222,6 +271,17 @@ class Keeper:
         except TimeoutError:
             return condition()
         return True
+
+
+def _json(before: InitiativeState, after: InitiativeState, entries: tuple[AuditEntry, ...]) -> bytes:
+    """A step as it goes to the database: nobody on the way needs to take it apart again."""
+    return step_of(before, after, entries).model_dump_json().encode()
+
+
+def _asked(question: DeadlineQuestion) -> str:
+    """What a question asks, but for the very moment: workflow time goes on with every activity."""
+    minute = question.start.replace(second=0, microsecond=0)
+    return question.model_copy(update={"start": minute}).model_dump_json()
 
 
 async def _ask(activity: str, question: Any, answer: type[T]) -> T:
