@@ -12,7 +12,7 @@ PENDING: Final = ""
 
 
 def completed(step: dict[str, Any], jws: str) -> list[dict[str, Any]]:
-    """Put the signature into a draft (the JSON of a ``Step``), and give the entries that have it before or in them.
+    """Put the signature into a draft (the JSON of a ``Step``), and give the entries from there on.
 
     The entry that says that the position was countersigned gets it, and so do the matter's row and the joint decision,
     if one follows; their hashes are made anew. The entries before it are as they were.
@@ -32,7 +32,8 @@ def completed(step: dict[str, Any], jws: str) -> list[dict[str, Any]]:
             decision["positions"][side] = jws
             entry["body"]["decision"] = row["decision"] = content_hash(decision)
             step["documents"][row["decision"]] = decision
-    for before, entry in zip(entries[first - 1 :], entries[first:], strict=False):
-        entry["previous"] = before["hash"]
-        entry["hash"] = entry_hash(entry)
+    previous = entries[first]["previous"]
+    for entry in entries[first:]:
+        entry["previous"] = previous
+        entry["hash"] = previous = entry_hash(entry)
     return entries[first:]
