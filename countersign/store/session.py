@@ -26,6 +26,7 @@ def _noticing_absence() -> Iterator[None]:
         InterfaceError,
         OSError,
         asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
         asyncpg.PostgresConnectionError,
         asyncpg.OperatorInterventionError,
     ) as error:
@@ -82,7 +83,12 @@ class Database:
         with _noticing_absence():
             pool = self._pool or await self._connected()
             async with pool.acquire() as connection:
-                found: list[asyncpg.Record] = await connection.fetch(sql, *values)
+                try:
+                    found: list[asyncpg.Record] = await connection.fetch(sql, *values)
+                except asyncpg.InternalClientError:
+                    # The server went away in the middle of something, and the driver lost count of what.
+                    connection.terminate()
+                    raise
                 return found
 
     async def _connected(self) -> asyncpg.Pool:

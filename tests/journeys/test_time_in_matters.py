@@ -46,7 +46,7 @@ async def test_each_silent_side_is_reminded_at_half_and_at_four_fifths_and_escal
     assert await clock_entries(journey, matter) == [("reminded", "az", 50)]
     await journey.skip_to(opened + (az - opened) * 0.8 + timedelta(minutes=1))
     assert await clock_entries(journey, matter) == [("reminded", "az", 50), ("reminded", "az", 80)]
-    inbox = (await journey.office.get("az-officer", "/v1/inbox"))["items"]
+    inbox = (await journey.office.get("az-officer", "/v1/inbox?limit=200"))["items"]
     assert [one["reminded"] for one in inbox if one["initiative"] == journey.id] == [80]
     await journey.skip_to(az + timedelta(minutes=1))
     assert (await clock_entries(journey, matter))[-1] == ("escalated", "az", 100)
