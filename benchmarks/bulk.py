@@ -84,6 +84,8 @@ _OF_INITIATIVE: Final[dict[Table, str]] = {
     t.waiting: "initiative_id",
     t.event: "initiative_id",
     t.audit_entry: "initiative_id",
+    t.ledger_transaction: "initiative_id",  # after the entries that they follow from
+    t.ledger_entry: "initiative_id",
 }
 _IN_TIME: Final = (t.event, t.audit_entry)
 _CHANGES: Final = re.compile(
@@ -573,7 +575,10 @@ async def _dumped(connection: asyncpg.Connection, table: Table, which: str) -> l
 async def _emptied(url: str) -> None:
     """Make room for the next life; only here, where nobody's record is, may the trail be emptied."""
     tables = ", ".join(one.name for one in (t.document, t.initiative_text, *_OF_INITIATIVE))
-    guarded = [f"TABLE {table} {{}} TRIGGER {table}_append_only" for table in ("audit_entry", "document")]
+    guarded = [
+        f"TABLE {table} {{}} TRIGGER {table}_append_only"
+        for table in ("audit_entry", "document", "ledger_transaction", "ledger_entry")
+    ]
     await _execute(
         url,
         *(f"ALTER {one.format('DISABLE')}" for one in guarded),
