@@ -70,7 +70,10 @@ class Entry(Model):
 
 
 class Transaction(Model):
-    """What one audit entry means for one side in one unit; ``number`` counts from 1 within that entry."""
+    """What one audit entry means for one side in one unit; ``number`` counts from 1 within that entry.
+
+    ``code`` is a :class:`Code`, or a word that is not ours: what somebody put into the database by hand is shown, too.
+    """
 
     initiative: str
     sequence: int
@@ -78,7 +81,7 @@ class Transaction(Model):
     at: datetime
     directorate: str
     unit: str
-    code: Code
+    code: str
     entries: tuple[Entry, ...]
 
 
@@ -255,6 +258,6 @@ def _transaction(entry: AuditEntry, number: int, move: Move) -> Transaction:
         at=entry.instant,
         directorate=move.directorate,
         unit=move.amount.unit,
-        code=move.code,
+        code=move.code.value,
         entries=(Entry(account=move.debit, minor=minor), Entry(account=move.credit, minor=-minor)),
     )

@@ -64,7 +64,7 @@ def per_side(balances: dict[Place, int], account: Account) -> dict[tuple[str, st
 
 
 def codes(ledger: Iterable[Transaction], side: str = "il") -> list[str]:
-    return [one.code.value for one in ledger if one.directorate == side]
+    return [one.code for one in ledger if one.directorate == side]
 
 
 class LedgerWalk(Walk):

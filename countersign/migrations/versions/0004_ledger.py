@@ -171,7 +171,7 @@ def _post(connection: sa.Connection) -> None:
     for _, trail in groupby(entries, key=lambda one: one.initiative):
         for posted in ledger_of(trail):
             key = {"initiative_id": posted.initiative, "sequence": posted.sequence, "number": posted.number}
-            values = posted.model_dump(include={"at", "directorate", "unit"}) | {"code": posted.code.value}
+            values = posted.model_dump(include={"at", "directorate", "unit", "code"})
             connection.execute(TRANSACTION.insert(), key | values)
             connection.execute(
                 ENTRY.insert(),
