@@ -35,13 +35,14 @@ from countersign.domain.agreement import ProgrammeAgreement, read
 from countersign.domain.audit import chain_faults, rfc3339
 from countersign.domain.ids import uuid7
 from countersign.domain.initiative import InitiativeState, replay
+from countersign.domain.ledger import ledger_of
 from countersign.domain.matter import Caller, Response
 from countersign.domain.projection import Task, Waiting, waited_for
 from countersign.domain.proposal import Proposal, contact_key, summarise
 from countersign.domain.stage import Stage
 from countersign.runtime.migrate import migrate
 from countersign.runtime.resources import directory
-from countersign.store import agreements, documents, initiatives, payments, record, trail
+from countersign.store import agreements, documents, initiatives, ledger, payments, record, trail
 from countersign.store import tables as t
 from countersign.store.session import Database
 from countersign.workflows.messages import Begin, Submit
@@ -394,9 +395,12 @@ class Bulk:
                 matters = await initiatives.matters(connection, state.id)
                 tranches = await initiatives.tranches(connection, state.id)
                 reports = await initiatives.reports(connection, state.id)
+            posted = tuple([one async for one in ledger.all_transactions(self._measured.database, state.id)])
             faults = chain_faults(entries)
             if faults or replay(self._before(cast), entries) != state:
                 raise RuntimeError(f"the trail of {state.reference} does not hold: {faults[:3]}")
+            if posted != ledger_of(entries):
+                raise RuntimeError(f"the ledger of {state.reference} is not what its trail comes to")
             told = (*matters, *tranches, *reports)
             same = told == (*state.matters, *state.tranches, *state.reports)
             # JSON keeps no order of the sides.

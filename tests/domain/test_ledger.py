@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -26,6 +27,7 @@ from countersign.domain.matter import Response
 from countersign.domain.stage import Stage
 from tests.domain.lives import Life, active_life, three_sides, two_sides
 from tests.domain.test_walks import Walk
+from tests.people import ROOT
 
 PAIRS = (
     {Account.APPROPRIATION, Account.RESERVED, Account.COMMITTED},
@@ -212,3 +214,13 @@ def test_an_entry_that_is_no_money_posts_nothing_and_every_posted_action_is_know
     life = Life(*two_sides()).begin()
     assert [Book().post(one) for one in life.entries] == [()] * len(life.entries)
     assert set(POSTED) <= set(ACTIONS)
+
+
+DOCUMENTED = (ROOT / "docs" / "ledger.md").read_text(encoding="utf-8")
+
+
+def test_the_page_on_the_ledger_names_every_account_code_and_fact_of_it() -> None:
+    rows = [line for line in DOCUMENTED.splitlines() if line.startswith("|")]
+    told = set(re.findall(r"`([a-z_.]+)`", "\n".join(rows)))
+    quiet = {"report.submitted"}  # only what is accepted moves something
+    assert told == {*Account, *Code, *POSTED, "active"} - quiet
