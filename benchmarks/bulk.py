@@ -35,7 +35,7 @@ from countersign.domain.agreement import ProgrammeAgreement, read
 from countersign.domain.audit import chain_faults, rfc3339
 from countersign.domain.ids import uuid7
 from countersign.domain.initiative import InitiativeState, replay
-from countersign.domain.ledger import ledger_of
+from countersign.domain.ledger import faults as ledger_faults
 from countersign.domain.matter import Caller, Response
 from countersign.domain.projection import Task, Waiting, waited_for
 from countersign.domain.proposal import Proposal, contact_key, summarise
@@ -399,8 +399,8 @@ class Bulk:
             faults = chain_faults(entries)
             if faults or replay(self._before(cast), entries) != state:
                 raise RuntimeError(f"the trail of {state.reference} does not hold: {faults[:3]}")
-            if posted != ledger_of(entries):
-                raise RuntimeError(f"the ledger of {state.reference} is not what its trail comes to")
+            if wrong := ledger_faults(entries, posted):
+                raise RuntimeError(f"the ledger of {state.reference} does not hold: {wrong[:3]}")
             told = (*matters, *tranches, *reports)
             same = told == (*state.matters, *state.tranches, *state.reports)
             # JSON keeps no order of the sides.

@@ -162,6 +162,19 @@ def ledger_of(entries: Iterable[AuditEntry]) -> tuple[Transaction, ...]:
     return tuple(one for entry in entries for one in book.post(entry))
 
 
+def faults(entries: Iterable[AuditEntry], ledger: Iterable[Transaction]) -> list[str]:
+    """Where a ledger is not what the whole trail comes to: altered, missing or added transactions, by their place."""
+    due = {(one.sequence, one.number): one for one in ledger_of(entries)}
+    there = {(one.sequence, one.number): one for one in ledger}
+    found: list[str] = []
+    for place in sorted(due.keys() | there.keys()):
+        if due.get(place) == there.get(place):
+            continue
+        what = "is missing" if place not in there else "was altered" if place in due else "was added"
+        found.append(f"transaction {place[0]}.{place[1]} {what}")
+    return found
+
+
 def postings(before: InitiativeState, entries: Iterable[AuditEntry]) -> tuple[Transaction, ...]:
     """What entries that follow a state add to the ledger."""
     wanted = [one for one in entries if one.action in POSTED]

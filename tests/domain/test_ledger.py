@@ -20,6 +20,7 @@ from countersign.domain.ledger import (
     Place,
     Transaction,
     book_of,
+    faults,
     ledger_of,
     postings,
 )
@@ -214,6 +215,21 @@ def test_an_entry_that_is_no_money_posts_nothing_and_every_posted_action_is_know
     life = Life(*two_sides()).begin()
     assert [Book().post(one) for one in life.entries] == [()] * len(life.entries)
     assert set(POSTED) <= set(ACTIONS)
+
+
+def test_a_ledger_that_is_not_the_trail_s_is_told_by_the_places_that_differ() -> None:
+    life = active_life()
+    life.pay(1)
+    ledger = ledger_of(life.entries)
+    assert faults(life.entries, reversed(ledger)) == []
+    first, last = ledger[0], ledger[-1]
+    altered = first.model_copy(update={"directorate": "xx"})
+    added = last.model_copy(update={"number": 9})
+    assert faults(life.entries, [altered, *ledger[1:-1], added]) == [
+        f"transaction {first.sequence}.1 was altered",
+        f"transaction {last.sequence}.1 is missing",
+        f"transaction {last.sequence}.9 was added",
+    ]
 
 
 DOCUMENTED = (ROOT / "docs" / "ledger.md").read_text(encoding="utf-8")

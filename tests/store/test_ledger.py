@@ -149,11 +149,13 @@ async def post(
     side: str = "il",
     unit: str = "ILS",
     number: int = 90,
+    before: str = "SELECT 1",
     **more: Any,
 ) -> None:
     """A transaction by hand, behind the rules' back, after the last entry of the trail."""
     key = {"initiative_id": life.state.id, "sequence": life.state.sequence, "number": number} | more
     async with database.transaction() as connection:
+        await connection.execute(text(before))
         await connection.execute(text("SET LOCAL session_replication_role = replica"))
         values = {"at": datetime.now(UTC), "directorate": side, "unit": unit, "code": "by_hand"}
         await connection.execute(insert(t.ledger_transaction), key | values)
@@ -238,6 +240,21 @@ async def test_of_two_payments_at_once_for_the_last_of_a_commitment_one_is_made(
 
     made = await asyncio.gather(*(pay(number) for number in range(90, 98)))
     assert sum(made) == 1
+
+
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+async def test_where_a_payment_made_meanwhile_is_not_seen_nothing_is_entered(
+    database: Database, life: Steps, level: str
+) -> None:
+    isolation = f"SET TRANSACTION ISOLATION LEVEL {level}"
+    with pytest.raises(IntegrityError, match="isolation level"):
+        await post(
+            database,
+            life,
+            ("disbursed", 1),
+            ("treasury", -1),
+            before=isolation,
+        )
 
 
 @pytest.mark.parametrize(

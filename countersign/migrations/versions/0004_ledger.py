@@ -26,7 +26,12 @@ DECLARE
     posted ledger_transaction;
     wrong record;
 BEGIN
-    -- Whoever else writes the ledger of this initiative waits until this is committed, and then sees it.
+    -- Whoever else writes the ledger of this initiative waits until this is committed, and then sees it. With a
+    -- snapshot from before the wait it would not, and two payments could both take what is left.
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'the ledger is written at the isolation level read committed'
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
     PERFORM 1 FROM initiative WHERE id = NEW.initiative_id FOR NO KEY UPDATE;
     SELECT * INTO STRICT posted FROM ledger_transaction
     WHERE initiative_id = NEW.initiative_id AND sequence = NEW.sequence AND number = NEW.number;
