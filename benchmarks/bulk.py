@@ -35,13 +35,14 @@ from countersign.domain.agreement import ProgrammeAgreement, read
 from countersign.domain.audit import chain_faults, rfc3339
 from countersign.domain.ids import uuid7
 from countersign.domain.initiative import InitiativeState, replay
+from countersign.domain.ledger import faults as ledger_faults
 from countersign.domain.matter import Caller, Response
 from countersign.domain.projection import Task, Waiting, waited_for
 from countersign.domain.proposal import Proposal, contact_key, summarise
 from countersign.domain.stage import Stage
 from countersign.runtime.migrate import migrate
 from countersign.runtime.resources import directory
-from countersign.store import agreements, documents, initiatives, payments, record, trail
+from countersign.store import agreements, documents, initiatives, ledger, payments, record, trail
 from countersign.store import tables as t
 from countersign.store.session import Database
 from countersign.workflows.messages import Begin, Submit
@@ -84,6 +85,8 @@ _OF_INITIATIVE: Final[dict[Table, str]] = {
     t.waiting: "initiative_id",
     t.event: "initiative_id",
     t.audit_entry: "initiative_id",
+    t.ledger_transaction: "initiative_id",  # after the entries that they follow from
+    t.ledger_entry: "initiative_id",
 }
 _IN_TIME: Final = (t.event, t.audit_entry)
 _CHANGES: Final = re.compile(
@@ -392,9 +395,12 @@ class Bulk:
                 matters = await initiatives.matters(connection, state.id)
                 tranches = await initiatives.tranches(connection, state.id)
                 reports = await initiatives.reports(connection, state.id)
+            posted = tuple([one async for one in ledger.all_transactions(self._measured.database, state.id)])
             faults = chain_faults(entries)
             if faults or replay(self._before(cast), entries) != state:
                 raise RuntimeError(f"the trail of {state.reference} does not hold: {faults[:3]}")
+            if wrong := ledger_faults(entries, posted):
+                raise RuntimeError(f"the ledger of {state.reference} does not hold: {wrong[:3]}")
             told = (*matters, *tranches, *reports)
             same = told == (*state.matters, *state.tranches, *state.reports)
             # JSON keeps no order of the sides.
@@ -573,7 +579,10 @@ async def _dumped(connection: asyncpg.Connection, table: Table, which: str) -> l
 async def _emptied(url: str) -> None:
     """Make room for the next life; only here, where nobody's record is, may the trail be emptied."""
     tables = ", ".join(one.name for one in (t.document, t.initiative_text, *_OF_INITIATIVE))
-    guarded = [f"TABLE {table} {{}} TRIGGER {table}_append_only" for table in ("audit_entry", "document")]
+    guarded = [
+        f"TABLE {table} {{}} TRIGGER {table}_append_only"
+        for table in ("audit_entry", "document", "ledger_transaction", "ledger_entry")
+    ]
     await _execute(
         url,
         *(f"ALTER {one.format('DISABLE')}" for one in guarded),

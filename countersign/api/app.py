@@ -20,6 +20,7 @@ from countersign.api import (
     health,
     initiatives,
     keys,
+    ledger,
     mandates,
     matters,
     proposals,
@@ -62,7 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     errors.install(app)
     app.add_middleware(Edge)
-    for module in (proposals, initiatives, matters, keys, mandates, carrying_out, audit, events):
+    for module in (proposals, initiatives, matters, keys, mandates, carrying_out, ledger, audit, events):
         app.include_router(module.router, prefix="/v1")
     app.include_router(health.router)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]

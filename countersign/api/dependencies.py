@@ -65,8 +65,16 @@ async def auditor(me: Me) -> Identity:
     return me
 
 
+async def programme(me: Me) -> Identity:
+    """The caller, who may see the whole programme: anybody but an applicant."""
+    if me.part_of is not None:
+        raise Problem("forbidden", "directorates and auditors read this")
+    return me
+
+
 Applicant = Annotated[Identity, Depends(applicant)]
 Auditor = Annotated[Identity, Depends(auditor)]
+OfProgramme = Annotated[Identity, Depends(programme)]
 
 InitiativeId = Annotated[
     str,

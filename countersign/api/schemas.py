@@ -15,6 +15,7 @@ from countersign.domain.amounts import Amount
 from countersign.domain.audit import AuditEntry
 from countersign.domain.funding import Share, Tranche
 from countersign.domain.initiative import Condition
+from countersign.domain.ledger import Account, Entry
 from countersign.domain.matter import Matter, Response
 from countersign.domain.model import MessageId, Sha256
 from countersign.domain.projection import TOLD, Task, Version, Waiting
@@ -234,6 +235,49 @@ class TrancheView(BaseModel):
     trigger: str
     report: int | None
     shares: dict[str, ShareView]
+
+
+class TransactionView(BaseModel):
+    """A transaction of the ledger and the audit entry it follows from; its entries sum to zero, debits are positive."""
+
+    sequence: int
+    number: int
+    at: datetime
+    directorate: str
+    unit: str
+    code: str
+    entries: list[Entry]
+
+
+class BalanceView(BaseModel):
+    """What stands on an account of a side in a unit, in minor units; debits are positive."""
+
+    directorate: str
+    unit: str
+    account: Account
+    minor: int
+
+
+class StatementView(BalanceView):
+    """What was entered on an account over all initiatives of an area, in a calendar year (UTC)."""
+
+    area: str
+    year: int
+
+
+class LedgerPage(BaseModel):
+    """Transactions in order with the cursor of the next page, and the balances of the initiative as they stand now."""
+
+    items: list[TransactionView]
+    next: str | None = None
+    balances: list[BalanceView]
+
+
+class StatementsView(BaseModel):
+    """What was entered per area and year, and its sum."""
+
+    items: list[StatementView]
+    balances: list[BalanceView]
 
 
 class ReportView(ReportDue):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from countersign.cli import (
+    accounts,
     applicants,
     auditors,
     authority,
@@ -25,7 +26,18 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (system, people, applicants, offices, standing, auditors, authority, decisions, programme):
+for group in (
+    system,
+    people,
+    applicants,
+    offices,
+    standing,
+    accounts,
+    auditors,
+    authority,
+    decisions,
+    programme,
+):
     group.register(app)
 
 

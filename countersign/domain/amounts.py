@@ -69,6 +69,14 @@ class Amount:
         return other
 
 
+def decimal(minor: int, unit: str) -> str:
+    """Minor units as a plain number of the unit, such as ``-1250000.00``; unlike an amount it may be negative."""
+    digits = MINOR_DIGITS.get(unit, 2)
+    whole, rest = divmod(abs(minor), 10**digits)
+    sign = "-" if minor < 0 else ""
+    return f"{sign}{whole}.{rest:0{digits}d}" if digits else f"{sign}{whole}"
+
+
 def total(amounts: Iterable[Amount]) -> dict[str, Amount]:
     """The sum per unit."""
     sums: dict[str, Amount] = {}

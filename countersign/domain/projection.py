@@ -12,6 +12,7 @@ from countersign.domain.audit import AuditEntry
 from countersign.domain.decision import joint_decision
 from countersign.domain.funding import PaymentState, Tranche
 from countersign.domain.initiative import Condition, InitiativeState
+from countersign.domain.ledger import Transaction, postings
 from countersign.domain.matter import Matter, Outcome, waiting_step
 from countersign.domain.model import Model
 from countersign.domain.papers import complaint_document, subject_document
@@ -109,12 +110,13 @@ class Event(Model):
 
 
 class Step(Model):
-    """What one step of a workflow writes, in one transaction."""
+    """What one step of a workflow writes, in one transaction; ``ledger`` is what its entries mean for the money."""
 
     entries: tuple[AuditEntry, ...]
     projection: Projection
     documents: dict[str, dict[str, Any]]
     events: tuple[Event, ...]
+    ledger: tuple[Transaction, ...] = ()
 
 
 def step_of(before: InitiativeState, after: InitiativeState, entries: Sequence[AuditEntry]) -> Step:
@@ -124,6 +126,7 @@ def step_of(before: InitiativeState, after: InitiativeState, entries: Sequence[A
         projection=project(before, after, entries),
         documents=_documents(before, after, entries),
         events=tuple(_events(after, entries)),
+        ledger=postings(before, entries),
     )
 
 

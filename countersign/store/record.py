@@ -1,4 +1,4 @@
-"""Writing one step of an initiative: trail, rows and events in one statement, once."""
+"""Writing one step of an initiative: trail, ledger, rows and events in one statement, once."""
 
 from __future__ import annotations
 
@@ -67,6 +67,16 @@ projected AS MATERIALIZED (
   SELECT initiative, sequence, action, actor, on_behalf_of, at, subject, message, body, previous, hash
   FROM step, jsonb_to_recordset(j -> 'entries') AS one({_ENTRY})
   ORDER BY sequence
+), transactions AS (
+  INSERT INTO ledger_transaction (initiative_id, sequence, number, at, directorate, unit, code)
+  SELECT one.initiative, one.sequence, one.number, one.at, one.directorate, one.unit, one.code
+  FROM step, jsonb_to_recordset(j -> 'ledger') AS one({_TRANSACTION})
+  ORDER BY one.sequence, one.number
+), postings AS (
+  INSERT INTO ledger_entry (initiative_id, sequence, number, account, minor)
+  SELECT one.initiative, one.sequence, one.number, line.account, line.minor
+  FROM step, jsonb_to_recordset(j -> 'ledger') AS one({_TRANSACTION}),
+    jsonb_to_recordset(one.entries) AS line(account text, minor bigint)
 ), events AS (
   INSERT INTO event (initiative_id, sequence, type, at, data)
   SELECT p.id, one.sequence, one.type, one.at, one.data
@@ -131,6 +141,9 @@ _PROJECTED: Final = """
 _ENTRY: Final = """
     initiative uuid, sequence bigint, action text, actor text, on_behalf_of text, at text, subject text, message text,
     body jsonb, previous text, hash text"""
+_TRANSACTION: Final = """
+    initiative uuid, sequence bigint, number int, at timestamptz, directorate text, unit text, code text,
+    entries jsonb"""
 _WAITING: Final = """
     task text, number int, directorate text, office text, since timestamptz, deadline timestamptz, matter_kind text,
     reminded int, not_by text[]"""

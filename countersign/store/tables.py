@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     Column,
     DateTime,
     ForeignKey,
@@ -21,11 +22,15 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    column,
     func,
+    table,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import UserDefinedType
+
+from countersign.domain.ledger import Account
 
 
 class TransactionId(UserDefinedType[int]):
@@ -239,6 +244,57 @@ audit_entry = Table(
     Index("ix_audit_entry_action_at_position", "action", "at", "position"),
     comment="The audit trail. A trigger refuses update, delete, truncate and an entry that does not continue.",
 )
+
+ledger_transaction = Table(
+    "ledger_transaction",
+    metadata,
+    _of_initiative(),
+    Column("sequence", BigInteger, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("at", _INSTANT, nullable=False),
+    Column("directorate", String(40), nullable=False),
+    Column("unit", String(4), nullable=False),
+    Column("code", String(40), nullable=False),
+    PrimaryKeyConstraint("initiative_id", "sequence", "number"),
+    ForeignKeyConstraint(
+        ["initiative_id", "sequence"],
+        ["audit_entry.initiative_id", "audit_entry.sequence"],
+        name="fk_ledger_transaction_audit_entry",
+    ),
+    comment="The ledger: what an audit entry means for one side's money. Triggers refuse changes and broken rules.",
+)
+
+ledger_entry = Table(
+    "ledger_entry",
+    metadata,
+    Column("initiative_id", Uuid(as_uuid=False), nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("account", String(40), nullable=False),
+    Column("minor", BigInteger, nullable=False),
+    PrimaryKeyConstraint("initiative_id", "sequence", "number", "account"),
+    ForeignKeyConstraint(
+        ["initiative_id", "sequence", "number"],
+        ["ledger_transaction.initiative_id", "ledger_transaction.sequence", "ledger_transaction.number"],
+        name="fk_ledger_entry_ledger_transaction",
+    ),
+    CheckConstraint("minor <> 0", name="moves_something"),
+    CheckConstraint(f"account IN ({', '.join(repr(one.value) for one in Account)})", name="account"),
+    comment="The lines of the ledger's transactions: debits positive, credits negative, zero in sum.",
+)
+
+ledger_balance = table(
+    "ledger_balance",
+    column("initiative_id", Uuid(as_uuid=False)),
+    *map(column, ("directorate", "unit", "account", "minor")),
+)
+"""A view: the balance of every account."""
+
+ledger_statement = table(
+    "ledger_statement",
+    *map(column, ("agreement_id", "area", "year", "directorate", "unit", "account", "minor")),
+)
+"""A view: what was entered on the accounts of all initiatives of an area in a calendar year (UTC)."""
 
 event = Table(
     "event",

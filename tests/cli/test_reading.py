@@ -165,7 +165,18 @@ async def test_every_command_explains_itself() -> None:
         ("audit", "search"),
         ("agreement", "check"),
     ]
-    commands = ("submit", "inbox", "sign", "show", "history", "report", "withdraw", "revise", "rehearse")
+    commands = (
+        "submit",
+        "inbox",
+        "sign",
+        "show",
+        "history",
+        "ledger",
+        "report",
+        "withdraw",
+        "revise",
+        "rehearse",
+    )
     said = await asyncio.gather(*(run(*one, "--help") for one in (*groups, *((name,) for name in commands))))
     assert [one.status for one in said] == [0] * len(said)
     assert all("--json" in one.out for one in said)

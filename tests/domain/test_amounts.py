@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from countersign.domain.amounts import MINOR_DIGITS, Amount, parse_amount, split, total
+from countersign.domain.amounts import MINOR_DIGITS, Amount, decimal, parse_amount, split, total
 
 units = st.sampled_from(["ILS", "AZN", "GEL", "GPUh", "KWD", "JPY"])
 minors = st.integers(min_value=0, max_value=10**15)
@@ -152,3 +152,17 @@ def test_the_digits_after_the_point_are_those_of_the_currency() -> None:
         "12,345 GPUh",
     ]
     assert set(MINOR_DIGITS.values()) <= {0, 3}
+
+
+@pytest.mark.parametrize(
+    ("minor", "unit", "written"),
+    [
+        (1_250_000_00, "ILS", "1250000.00"),
+        (-5, "AZN", "-0.05"),
+        (0, "ILS", "0.00"),
+        (-12_000, "GPUh", "-12000"),
+        (1_001, "KWD", "1.001"),
+    ],
+)
+def test_a_balance_is_written_as_a_plain_number(minor: int, unit: str, written: str) -> None:
+    assert decimal(minor, unit) == written

@@ -1,0 +1,276 @@
+"""The ledger: what the facts of a trail mean for each side's money, in double entry (DESIGN section 5).
+
+Accounts are kept per initiative, side and unit. A positive entry is a debit, a negative one a credit; the entries of
+a transaction sum to zero. The ledger is derived: :func:`ledger_of` a trail is the ledger, and :func:`postings` the
+part of it that some further entries add. :func:`_moves` is the one place where a fact becomes transactions.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from countersign.domain.amounts import Amount, total
+from countersign.domain.audit import AuditEntry
+from countersign.domain.facts import (
+    CommitmentsFixed,
+    Fact,
+    ReportAccepted,
+    ReportSubmitted,
+    StageEntered,
+    TrancheInstructed,
+    TranchePaid,
+)
+from countersign.domain.funding import PaymentState
+from countersign.domain.initiative import InitiativeState
+from countersign.domain.model import Model
+from countersign.domain.reporting import ReportState
+from countersign.domain.stage import Stage
+
+
+class Account(StrEnum):
+    """The chart of accounts (docs/ledger.md). Each pair below is moved together, so each sums to zero by itself."""
+
+    # What may be paid: the budget.
+    APPROPRIATION = "appropriation"
+    RESERVED = "reserved"
+    COMMITTED = "committed"
+    # What was paid: the money, or the hours.
+    TREASURY = "treasury"
+    INSTRUCTED = "instructed"
+    DISBURSED = "disbursed"
+    RECOVERED = "recovered"
+    # What participants have shown for it.
+    REPORTED = "reported"
+    ACCEPTED = "accepted"
+    # What is claimed back and has not come back yet.
+    RECOVERABLE = "recoverable"
+    CLAIMED = "claimed"
+
+
+class Code(StrEnum):
+    """What a transaction is for."""
+
+    COMMITMENT_RESERVED = "commitment_reserved"
+    COMMITMENT_MADE = "commitment_made"
+    COMMITMENT_RELEASED = "commitment_released"
+    PAYMENT_INSTRUCTED = "payment_instructed"
+    PAYMENT_MADE = "payment_made"
+    COSTS_ACCEPTED = "costs_accepted"
+
+
+class Entry(Model):
+    """One line of a transaction; ``minor`` units are positive for a debit, negative for a credit."""
+
+    account: Account
+    minor: int
+
+
+class Transaction(Model):
+    """What one audit entry means for one side in one unit; ``number`` counts from 1 within that entry.
+
+    ``code`` is a :class:`Code`, or a word that is not ours: what somebody put into the database by hand is shown, too.
+    """
+
+    initiative: str
+    sequence: int
+    number: int
+    at: datetime
+    directorate: str
+    unit: str
+    code: str
+    entries: tuple[Entry, ...]
+
+
+class Place(NamedTuple):
+    """Whose balance, in which unit, on which account."""
+
+    directorate: str
+    unit: str
+    account: Account
+
+
+class Move(NamedTuple):
+    """So much from one account to another: the credited and the debited one."""
+
+    code: Code
+    directorate: str
+    amount: Amount
+    credit: Account
+    debit: Account
+
+
+POSTED: Final[dict[str, type[Fact]]] = {
+    one.action: one
+    for one in (
+        CommitmentsFixed,
+        StageEntered,
+        TrancheInstructed,
+        TranchePaid,
+        ReportSubmitted,
+        ReportAccepted,
+    )
+}
+"""The facts that the ledger follows.
+
+A tranche that is planned, due or reduced moves nothing: a plan is no money, and what a reduced one leaves of the
+commitment is released with the rest of it when the initiative ends.
+"""
+
+HOLDS: Final = frozenset({Stage.CONTRACTING, Stage.ACTIVE, Stage.SUSPENDED, Stage.CLOSING})
+"""The stages in which something is reserved or committed; whichever other one is entered, the rest is released."""
+
+
+class Book:
+    """The balances of one initiative, and the costs of each report as it was submitted last."""
+
+    def __init__(
+        self,
+        balances: Mapping[Place, int] | None = None,
+        costs: Mapping[int, Mapping[str, tuple[Amount, ...]]] | None = None,
+    ) -> None:
+        self.balances: defaultdict[Place, int] = defaultdict(int, balances or {})
+        self.costs = dict(costs or {})
+
+    def post(self, entry: AuditEntry) -> tuple[Transaction, ...]:
+        """The transactions of an audit entry, which the book then holds."""
+        kind = POSTED.get(entry.action)
+        if kind is None:
+            return ()
+        fact = kind.model_validate(entry.body)
+        if isinstance(fact, ReportSubmitted):
+            self.costs[fact.number] = fact.costs
+        moves = [one for one in _moves(self, fact) if one.amount.minor]
+        for _, side, amount, credit, debit in moves:
+            self.balances[Place(side, amount.unit, credit)] -= amount.minor
+            self.balances[Place(side, amount.unit, debit)] += amount.minor
+        return tuple(_transaction(entry, number, one) for number, one in enumerate(moves, 1))
+
+    def on(self, account: Account) -> Iterator[tuple[str, Amount]]:
+        """Each side's amounts on an account of what may or did go out, none of them negative."""
+        for place in sorted(self.balances):
+            if place.account is account:
+                yield place.directorate, Amount(self.balances[place], place.unit)
+
+
+def ledger_of(entries: Iterable[AuditEntry]) -> tuple[Transaction, ...]:
+    """The ledger of an initiative's whole trail."""
+    book = Book()
+    return tuple(one for entry in entries for one in book.post(entry))
+
+
+def faults(entries: Iterable[AuditEntry], ledger: Iterable[Transaction]) -> list[str]:
+    """Where a ledger is not what the whole trail comes to: altered, missing or added transactions, by their place."""
+    due = {(one.sequence, one.number): one for one in ledger_of(entries)}
+    there = {(one.sequence, one.number): one for one in ledger}
+    found: list[str] = []
+    for place in sorted(due.keys() | there.keys()):
+        if due.get(place) == there.get(place):
+            continue
+        what = "is missing" if place not in there else "was altered" if place in due else "was added"
+        found.append(f"transaction {place[0]}.{place[1]} {what}")
+    return found
+
+
+def postings(before: InitiativeState, entries: Iterable[AuditEntry]) -> tuple[Transaction, ...]:
+    """What entries that follow a state add to the ledger."""
+    wanted = [one for one in entries if one.action in POSTED]
+    if not wanted:
+        return ()
+    book = book_of(before)
+    return tuple(one for entry in wanted for one in book.post(entry))
+
+
+def book_of(state: InitiativeState) -> Book:
+    """The book at a state: what its trail comes to, without reading it again."""
+    book = Book(costs={one.number: one.costs for one in state.reports if one.costs})
+
+    def put(side: str, amounts: Iterable[Amount], credit: Account, debit: Account) -> None:
+        for amount in amounts:
+            book.balances[Place(side, amount.unit, credit)] -= amount.minor
+            book.balances[Place(side, amount.unit, debit)] += amount.minor
+
+    let_go: dict[str, tuple[Amount, ...]] = {}
+    for tranche in state.tranches:
+        for side, share in tranche.shares.items():
+            if share.state in (PaymentState.INSTRUCTED, PaymentState.PAID):
+                paid = share.state is PaymentState.PAID
+                put(
+                    side,
+                    share.amounts,
+                    Account.TREASURY,
+                    Account.DISBURSED if paid else Account.INSTRUCTED,
+                )
+                let_go[side] = (*let_go.get(side, ()), *share.amounts)
+    if state.stage is Stage.CONTRACTING:
+        for side, amounts in state.commitments.items():
+            put(side, amounts, Account.APPROPRIATION, Account.RESERVED)
+    else:
+        for side, amounts in (state.commitments if state.stage in HOLDS else let_go).items():
+            put(side, amounts, Account.APPROPRIATION, Account.COMMITTED)
+    for report in state.reports:
+        if report.state is ReportState.ACCEPTED:
+            for side, amounts in report.costs.items():
+                put(side, amounts, Account.REPORTED, Account.ACCEPTED)
+    return book
+
+
+def _moves(book: Book, fact: Fact) -> Iterator[Move]:
+    """What a fact moves from which account to which."""
+    match fact:
+        case CommitmentsFixed(commitments=commitments):
+            yield from _released(book)  # an earlier decision's, when nothing in between has ended it
+            for side, amount in _per_unit(commitments):
+                yield Move(Code.COMMITMENT_RESERVED, side, amount, Account.APPROPRIATION, Account.RESERVED)
+        case StageEntered(stage=Stage.ACTIVE):
+            for side, amount in book.on(Account.RESERVED):
+                yield Move(Code.COMMITMENT_MADE, side, amount, Account.RESERVED, Account.COMMITTED)
+        case StageEntered(stage=stage) if stage not in HOLDS:
+            yield from _released(book)
+        case TrancheInstructed(instructions=instructions):
+            told = {side: tuple(one.amount for one in some) for side, some in instructions.items()}
+            for side, amount in _per_unit(told):
+                yield Move(Code.PAYMENT_INSTRUCTED, side, amount, Account.TREASURY, Account.INSTRUCTED)
+        case TranchePaid(directorate=side, amounts=amounts):
+            for _, amount in _per_unit({side: amounts}):
+                yield Move(Code.PAYMENT_MADE, side, amount, Account.INSTRUCTED, Account.DISBURSED)
+        case ReportAccepted(number=number):
+            for side, amount in _per_unit(book.costs.get(number, {})):
+                yield Move(Code.COSTS_ACCEPTED, side, amount, Account.REPORTED, Account.ACCEPTED)
+
+
+def _released(book: Book) -> Iterator[Move]:
+    """Everything that is reserved, and of what is committed all that was not let go towards a bank."""
+    code = Code.COMMITMENT_RELEASED
+    for side, amount in book.on(Account.RESERVED):
+        yield Move(code, side, amount, Account.RESERVED, Account.APPROPRIATION)
+    for side, amount in book.on(Account.COMMITTED):
+        let_go = sum(
+            book.balances.get(Place(side, amount.unit, one), 0)
+            for one in (Account.INSTRUCTED, Account.DISBURSED)
+        )
+        rest = Amount(max(0, amount.minor - let_go), amount.unit)
+        yield Move(code, side, rest, Account.COMMITTED, Account.APPROPRIATION)
+
+
+def _per_unit(amounts: Mapping[str, tuple[Amount, ...]]) -> Iterator[tuple[str, Amount]]:
+    for side, some in sorted(amounts.items()):
+        for _, amount in sorted(total(some).items()):
+            yield side, amount
+
+
+def _transaction(entry: AuditEntry, number: int, move: Move) -> Transaction:
+    minor = move.amount.minor
+    return Transaction(
+        initiative=entry.initiative,
+        sequence=entry.sequence,
+        number=number,
+        at=entry.instant,
+        directorate=move.directorate,
+        unit=move.amount.unit,
+        code=move.code.value,
+        entries=(Entry(account=move.debit, minor=minor), Entry(account=move.credit, minor=-minor)),
+    )
