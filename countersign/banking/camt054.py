@@ -65,7 +65,7 @@ class Transaction(Model):
     """One payment in an entry.
 
     ``amount`` is None where a batch does not say it. ``returned`` is why the payment came back: the bank's code
-    (``AC04``), or its own words where it has no code.
+    (``AC04``), its own words where it has no code, and ``unknown`` where it says nothing.
     """
 
     end_to_end_id: str | None

@@ -70,6 +70,8 @@ def credit_transfer(order: Order, created: datetime) -> bytes:
     control_sum = money.written(sum(one.amount.minor for one in order.transfers), currency)
     _refuse_repeated_ids(order)
     count, name = str(len(order.transfers)), latin(order.debtor.name, NAME_LENGTH)
+    which = f" tranche {order.tranche}"
+    remittance = latin(order.reference, REMITTANCE_LENGTH - len(which)) + which
 
     document = etree.Element(f"{{{NAMESPACE}}}Document", nsmap={None: NAMESPACE})
     message = _add(document, "CstmrCdtTrfInitn")
@@ -101,7 +103,6 @@ def credit_transfer(order: Order, created: datetime) -> bytes:
             _agent(_add(one, "CdtrAgt"), transfer.creditor.agent)
         _add(_add(one, "Cdtr"), "Nm", latin(transfer.creditor.name, NAME_LENGTH))
         _account(_add(one, "CdtrAcct"), transfer.creditor.account)
-        remittance = latin(f"{order.reference} tranche {order.tranche}", REMITTANCE_LENGTH)
         _add(_add(one, "RmtInf"), "Ustrd", remittance)
     return etree.tostring(document, xml_declaration=True, encoding="UTF-8", pretty_print=True)
 

@@ -35,7 +35,9 @@ Iban = Annotated[
 Bic = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}(?:[A-Z0-9]{3})?$")]
 """The code of a bank (ISO 9362)."""
 
-Number = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9 ./\-]{0,32}[A-Za-z0-9])?$")]
+LocalNumber = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9 ./\-]{0,32}[A-Za-z0-9])?$")
+]
 """The number of an account or a bank where there is no IBAN or BIC; at most 34 characters."""
 
 
@@ -43,7 +45,7 @@ class Account(Model):
     """An account: by its IBAN, or by the number that its bank knows it by."""
 
     iban: Iban | None = None
-    other: Number | None = None
+    other: LocalNumber | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -56,7 +58,7 @@ class Agent(Model):
     """A bank: by its BIC, or by the number that its country's banks know it by."""
 
     bic: Bic | None = None
-    other: Number | None = None
+    other: LocalNumber | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Self:

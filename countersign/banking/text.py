@@ -10,10 +10,10 @@ from anyascii import anyascii
 
 from countersign.domain.errors import RuleBroken
 
-# SWIFT's x set, which the guidelines of the payment schemes share: anything else may be refused or mangled on the way.
+# SWIFT's x set, which the payment schemes share: anything else may be refused, or mangled on the way.
 _CARRIED: Final = re.compile(r"[A-Za-z0-9/\-?:().,'+ ]")
 
-# ASCII that is outside the set, as the EPC's conversion table writes it (EPC217-08); the rest becomes a full stop.
+# ASCII that is outside the set, by what comes closest; the rest becomes a full stop, as the EPC recommends (EPC217-08).
 _INSTEAD: Final = {
     "&": "+", '"': "'", "`": "'", ";": ",", "_": "-", "~": "-", "[": "(", "{": "(", "]": ")", "}": ")", "|": "/",
     "\\": "/",
@@ -29,7 +29,7 @@ def latin(text: str, limit: int) -> str:
     Raises:
         RuleBroken: ``invalid`` when no letter or digit is left.
 
-    Source: the character set of the EPC's implementation guidelines (EPC132-08, 1.4), which is SWIFT's x set.
+    Source: the Latin character set of the EPC's customer-to-bank guidelines (EPC132-08), which is SWIFT's x set.
     """
     told = "".join(_carried(one) for one in anyascii(_without_points(unicodedata.normalize("NFC", text))))
     # A slash at either end, or two in a row, is a field separator to banks that still run on the older messages.

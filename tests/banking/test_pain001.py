@@ -170,6 +170,13 @@ def test_a_long_name_is_cut_and_the_account_is_not() -> None:
     assert root.findtext(".//p:CdtrAcct/p:Id/p:IBAN", None, NAMES) == CREDITOR.account.iban
 
 
+def test_a_long_reference_is_cut_and_the_number_of_the_tranche_is_not() -> None:
+    root = ET.fromstring(credit_transfer(order(reference="ILAZ " * 50), NOON))
+    told = root.findtext(".//p:RmtInf/p:Ustrd", "", NAMES)
+    assert len(told) <= 140
+    assert told.endswith("ILAZ tranche 1")
+
+
 def test_the_payments_of_a_tranche_go_out_under_the_ids_that_the_initiative_knows() -> None:
     tranche = Tranche(number=2, trigger="signature", shares={"il": Share(amounts=(Amount(1, "ILS"),))})
     (minted,) = instructions("an-initiative", tranche, "il")
