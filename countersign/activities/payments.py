@@ -18,6 +18,7 @@ class PaymentOrder(Model):
     """One side's part of a tranche, both sides having authorised theirs."""
 
     initiative: str
+    reference: str = ""
     tranche: int
     directorate: str
     instructions: tuple[Instruction, ...]
