@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from typing import Annotated, Final
 
@@ -50,6 +51,11 @@ class Order(Model):
     transfers: tuple[Transfer, ...] = Field(min_length=1)
 
 
+def message_id(end_to_end_ids: Iterable[str]) -> str:
+    """The Max35Text that names an order at the bank, whatever its wording: its payments say which it is."""
+    return _id("CSM", end_to_end_ids)
+
+
 def credit_transfer(order: Order, created: datetime) -> bytes:
     """The file for the side's bank: a customer credit transfer initiation, as UTF-8.
 
@@ -77,14 +83,15 @@ def credit_transfer(order: Order, created: datetime) -> bytes:
     message = _add(document, "CstmrCdtTrfInitn")
 
     header = _add(message, "GrpHdr")
-    _add(header, "MsgId", _id("CSM", order))
+    ids = [one.end_to_end_id for one in order.transfers]
+    _add(header, "MsgId", message_id(ids))
     _add(header, "CreDtTm", created.astimezone(UTC).isoformat(timespec="seconds"))
     _add(header, "NbOfTxs", count)
     _add(header, "CtrlSum", control_sum)
     _add(_add(header, "InitgPty"), "Nm", name)
 
     payment = _add(message, "PmtInf")
-    _add(payment, "PmtInfId", _id("CSP", order))
+    _add(payment, "PmtInfId", _id("CSP", ids))
     _add(payment, "PmtMtd", "TRF")
     # Booked one by one, so that the bank's notification names each by its end-to-end id.
     _add(payment, "BtchBookg", "false")
@@ -120,9 +127,8 @@ def _refuse_repeated_ids(order: Order) -> None:
         raise RuleBroken("invalid", f"end-to-end id {repeated[0]} is there more than once")
 
 
-def _id(kind: str, order: Order) -> str:
-    """A Max35Text that names these payments, whatever their wording: the end-to-end ids say which they are."""
-    payments = "\n".join(sorted(one.end_to_end_id for one in order.transfers))
+def _id(kind: str, end_to_end_ids: Iterable[str]) -> str:
+    payments = "\n".join(sorted(end_to_end_ids))
     return kind + hashlib.sha256(payments.encode()).hexdigest()[:32].upper()
 
 
