@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Generic, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from countersign.api.identity import Identity
+from countersign.banking.matching import Verdict
 from countersign.domain import matter as matters
 from countersign.domain.agreement import MatterKind
 from countersign.domain.amounts import Amount
 from countersign.domain.audit import AuditEntry
-from countersign.domain.funding import Share, Tranche
+from countersign.domain.funding import BankOutcome, Share, Tranche
 from countersign.domain.initiative import Condition
 from countersign.domain.matter import Matter, Response
 from countersign.domain.model import MessageId, Sha256
@@ -225,6 +226,35 @@ class ShareView(BaseModel):
     authorised_by: str | None
     confirmed_by: str | None
     end_to_end_ids: list[str]
+
+
+class StatementLine(BaseModel):
+    """A payment in a bank's statement, and what came of it; ``code`` and ``detail`` where it was refused."""
+
+    entry: int
+    verdict: Verdict
+    end_to_end_id: str | None = None
+    amount: Amount | None = None
+    outcome: BankOutcome | None = None
+    on: date | None = None
+    bank_reference: str | None = None
+    reason: str | None = None
+    initiative: str | None = None
+    tranche: int | None = None
+    code: str | None = None
+    detail: str | None = None
+
+
+class StatementView(BaseModel):
+    """An import of a bank's statement. ``again``: the side had imported that very content before."""
+
+    content_hash: Sha256
+    directorate: str
+    imported_by: str
+    at: datetime
+    again: bool
+    counts: dict[str, int]
+    items: list[StatementLine]
 
 
 class TrancheView(BaseModel):

@@ -8,6 +8,7 @@ from countersign.cli import (
     applicants,
     auditors,
     authority,
+    bank,
     decisions,
     offices,
     people,
@@ -18,6 +19,19 @@ from countersign.cli import (
 from countersign.cli.output import Failure, complain
 from countersign.runtime.embedded import EmbeddedError
 
+_GROUPS = (
+    system,
+    people,
+    applicants,
+    offices,
+    bank,
+    standing,
+    auditors,
+    authority,
+    decisions,
+    programme,
+)
+
 app = typer.Typer(
     name="countersign",
     help="Joint initiatives, carried from proposal to closure and countersigned by every side.",
@@ -25,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (system, people, applicants, offices, standing, auditors, authority, decisions, programme):
+for group in _GROUPS:
     group.register(app)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -13,7 +13,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from countersign.domain.funding import Instruction
+from countersign.domain.amounts import Amount
+from countersign.domain.funding import BankOutcome, Instruction, Tranche
 from countersign.store import tables as t
 from countersign.store.session import Database
 
@@ -55,6 +56,42 @@ INSERT INTO payment_instruction
 SELECT * FROM jsonb_populate_recordset(NULL::payment_instruction, $1)
 ON CONFLICT DO NOTHING
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A payment that a bank was told of, and what it said since."""
+
+    initiative: str
+    reference: str
+    tranche: int
+    directorate: str
+    amount: Amount
+    outcome: BankOutcome | None
+
+
+async def told(connection: AsyncConnection, end_to_end_ids: Collection[str]) -> dict[str, Told]:
+    """What is on record under some end-to-end ids, of whatever side."""
+    p, n = t.payment_instruction.c, t.tranche.c
+    statement = (
+        select(t.payment_instruction, t.initiative.c.reference, n.body)
+        .join_from(t.payment_instruction, t.initiative)
+        .join(t.tranche, (n.initiative_id == p.initiative_id) & (n.number == p.tranche))
+        .where(p.end_to_end_id.in_(end_to_end_ids))
+    )
+    found: dict[str, Told] = {}
+    for row in await connection.execute(statement):
+        share = Tranche.model_validate(row.body).shares.get(row.directorate)
+        known = share.instruction(row.end_to_end_id) if share is not None else None
+        found[row.end_to_end_id] = Told(
+            initiative=str(row.initiative_id),
+            reference=row.reference,
+            tranche=row.tranche,
+            directorate=row.directorate,
+            amount=Amount(row.minor, row.unit),
+            outcome=known.outcome if known is not None else None,
+        )
+    return found
 
 
 class ToldOtherwise(Exception):
