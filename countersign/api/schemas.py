@@ -218,14 +218,26 @@ class SignedView(Answered):
     matter: MatterView
 
 
+class PaymentView(BaseModel):
+    """A payment that a bank was told of, and what it said since. A later attempt ``replaces`` one that came back."""
+
+    end_to_end_id: str
+    amount: Amount
+    partner: str | None
+    attempt: int
+    replaces: str | None
+    outcome: BankOutcome | None
+
+
 class ShareView(BaseModel):
-    """One side's part of a tranche."""
+    """One side's part of a tranche. ``end_to_end_ids`` are those in force, ``payments`` every attempt."""
 
     amounts: list[Amount]
     state: str
     authorised_by: str | None
     confirmed_by: str | None
     end_to_end_ids: list[str]
+    payments: list[PaymentView]
 
 
 class StatementLine(BaseModel):
@@ -246,7 +258,7 @@ class StatementLine(BaseModel):
 
 
 class StatementView(BaseModel):
-    """An import of a bank's statement. ``again``: the side had imported that very content before."""
+    """An import of a bank's statement. ``again``: the side had imported that very content before, whole."""
 
     content_hash: Sha256
     directorate: str
@@ -448,7 +460,18 @@ def _share(one: Share) -> ShareView:
         state=one.state,
         authorised_by=one.authorised_by,
         confirmed_by=one.confirmed_by,
-        end_to_end_ids=[instruction.end_to_end_id for instruction in one.instructions],
+        end_to_end_ids=[payment.end_to_end_id for payment in one.current],
+        payments=[
+            PaymentView(
+                end_to_end_id=payment.end_to_end_id,
+                amount=payment.amount,
+                partner=payment.partner,
+                attempt=payment.attempt or 1,
+                replaces=payment.replaces,
+                outcome=payment.outcome,
+            )
+            for payment in one.instructions
+        ],
     )
 
 

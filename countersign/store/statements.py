@@ -60,10 +60,13 @@ async def begin(
 
 
 async def was_imported(connection: AsyncConnection, directorate: str, content_hash: str) -> bool:
-    """Whether the directorate has imported that content to its end before."""
+    """Whether the directorate has imported that content before, to its end and with nothing of it refused."""
     s = t.bank_statement.c
     found = exists().where(
-        s.directorate == directorate, s.content_hash == content_hash, s.ended_at.is_not(None)
+        s.directorate == directorate,
+        s.content_hash == content_hash,
+        s.ended_at.is_not(None),
+        ~s.result["counts"].has_key("refused"),
     )
     return bool(await connection.scalar(select(found)))
 

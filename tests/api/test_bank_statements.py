@@ -145,6 +145,14 @@ async def test_a_payment_that_came_back_is_authorised_again_paid_under_a_new_id_
     assert second.end_to_end_id != first.end_to_end_id
     assert (second.minor, second.unit) == (first.minor, first.unit)
     assert len(await paying.told("az")) == 1  # the other side is told of nothing twice
+    share = (await paying.journey.tranches())[0]["shares"]["il"]
+    assert share["end_to_end_ids"] == [second.end_to_end_id]
+    assert [
+        (one["attempt"], one["replaces"], one["outcome"], one["partner"]) for one in share["payments"]
+    ] == [
+        (1, None, "returned", "dugma"),
+        (2, first.end_to_end_id, None, "dugma"),
+    ]
     late = await brought(office, entry(details(first.end_to_end_id), amount=written(first.minor, "ILS")))
     assert verdicts(late) == ["unclear"]
     assert verdicts(await brought(office, await paying.line("il"))) == ["matched"]
