@@ -243,7 +243,7 @@ class Life:
                 return steps.countersigned(state, matter.number, position, matter.content_hash, jws)
         for tranche in state.tranches:
             if tranche.is_authorised:
-                happened = steps.instructed(state, tranche.number)
+                happened = steps.instructed(state, tranche.number, steps.to_instruct(state, tranche))
                 self._instruct(tranche.number, happened[0].fact)
                 return happened
         if state.stage in (Stage.SUBMITTED, Stage.REVISION):

@@ -16,7 +16,8 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from countersign.activities.deadlines import working_day_deadlines
 from countersign.activities.mandates import Mandates
-from countersign.activities.payments import Payments
+from countersign.activities.outbox import Outbox
+from countersign.activities.payments import Bank, OnRecord, Payments
 from countersign.activities.record import Recording
 from countersign.activities.signing import Signing
 from countersign.domain.agreement import ProgrammeAgreement, read
@@ -41,7 +42,10 @@ def workers(
 ) -> list[Worker]:
     """The workers of this process: one for initiatives, one for each directorate that it serves."""
     served = agreement.directorate_ids if settings.directorates is None else tuple(settings.directorates)
-    payments, signing = Payments(database, served), Signing(settings.signing_keys, served)
+    payments, signing = (
+        Payments(_bank(database, settings), served),
+        Signing(settings.signing_keys, served),
+    )
     made = [
         Worker(
             client,
@@ -77,6 +81,12 @@ def workers(
             )
         )
     return made
+
+
+def _bank(database: Database, settings: Settings) -> Bank:
+    if settings.payment_outbox is None:
+        return OnRecord(database)
+    return Outbox(database, settings.payment_outbox, settings.signing_keys)
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 import httpx
 from fastapi import FastAPI
@@ -14,6 +14,7 @@ from fastapi_offline import FastAPIOffline
 from countersign import __version__
 from countersign.api import (
     audit,
+    bank_statements,
     carrying_out,
     errors,
     events,
@@ -33,6 +34,19 @@ from countersign.runtime.settings import Settings
 from countersign.runtime.temporal import connect
 from countersign.store import agreements
 from countersign.store.session import Database
+
+_ROUTES: Final = (
+    proposals,
+    initiatives,
+    matters,
+    keys,
+    mandates,
+    carrying_out,
+    bank_statements,
+    ledger,
+    audit,
+    events,
+)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -63,7 +77,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     errors.install(app)
     app.add_middleware(Edge)
-    for module in (proposals, initiatives, matters, keys, mandates, carrying_out, ledger, audit, events):
+    for module in _ROUTES:
         app.include_router(module.router, prefix="/v1")
     app.include_router(health.router)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]

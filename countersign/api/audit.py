@@ -16,12 +16,12 @@ from countersign.api.errors import Problem, documented
 from countersign.api.schemas import AuditPage, FoundEntry, HistoryView, Page
 from countersign.domain.audit import rfc3339
 from countersign.domain.facts import ACTIONS
-from countersign.store import initiatives, mandates, trail
+from countersign.store import initiatives, mandates, statements, trail
 from countersign.store.trail import Place
 
 router = APIRouter(tags=["audit"])
 
-KNOWN: Final = frozenset({*ACTIONS, mandates.GIVEN, mandates.REVOKED})
+KNOWN: Final = frozenset({*ACTIONS, mandates.GIVEN, mandates.REVOKED, statements.IMPORTED})
 """Every action there is."""
 
 _CURSOR: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z)\.(\d{1,18})")

@@ -15,7 +15,7 @@ from fastapi.responses import StreamingResponse
 from countersign.api.dependencies import Here, InForce, OfProgramme, Record
 from countersign.api.errors import Problem, documented
 from countersign.api.initiatives import IDENTIFIER
-from countersign.api.schemas import BalanceView, LedgerPage, StatementsView, StatementView, TransactionView
+from countersign.api.schemas import BalanceView, LedgerPage, StatementsView, TransactionView, YearView
 from countersign.domain.amounts import decimal
 from countersign.domain.audit import rfc3339
 from countersign.domain.ledger import Account
@@ -94,7 +94,7 @@ async def statements(
         sums[one.directorate, one.unit, one.account] += one.minor
     return StatementsView(
         items=[
-            StatementView(
+            YearView(
                 area=one.area,
                 year=one.year,
                 **_balance(one.directorate, one.unit, one.account, one.minor).model_dump(),

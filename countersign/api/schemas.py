@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Generic, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from countersign.api.identity import Identity
+from countersign.banking.matching import Verdict
 from countersign.domain import matter as matters
 from countersign.domain.agreement import MatterKind
 from countersign.domain.amounts import Amount
 from countersign.domain.audit import AuditEntry
-from countersign.domain.funding import Share, Tranche
+from countersign.domain.funding import BankOutcome, Share, Tranche
 from countersign.domain.initiative import Condition
 from countersign.domain.ledger import Account, Entry
 from countersign.domain.matter import Matter, Response
@@ -218,14 +219,55 @@ class SignedView(Answered):
     matter: MatterView
 
 
+class PaymentView(BaseModel):
+    """A payment that a bank was told of, and what it said since. A later attempt ``replaces`` one that came back."""
+
+    end_to_end_id: str
+    amount: Amount
+    partner: str | None
+    attempt: int
+    replaces: str | None
+    outcome: BankOutcome | None
+
+
 class ShareView(BaseModel):
-    """One side's part of a tranche."""
+    """One side's part of a tranche. ``end_to_end_ids`` are those in force, ``payments`` every attempt."""
 
     amounts: list[Amount]
     state: str
     authorised_by: str | None
     confirmed_by: str | None
     end_to_end_ids: list[str]
+    payments: list[PaymentView]
+
+
+class StatementLine(BaseModel):
+    """A payment in a bank's statement, and what came of it; ``code`` and ``detail`` where it was refused."""
+
+    entry: int
+    verdict: Verdict
+    end_to_end_id: str | None = None
+    amount: Amount | None = None
+    outcome: BankOutcome | None = None
+    on: date | None = None
+    bank_reference: str | None = None
+    reason: str | None = None
+    initiative: str | None = None
+    tranche: int | None = None
+    code: str | None = None
+    detail: str | None = None
+
+
+class StatementView(BaseModel):
+    """An import of a bank's statement. ``again``: the side had imported that very content before, whole."""
+
+    content_hash: Sha256
+    directorate: str
+    imported_by: str
+    at: datetime
+    again: bool
+    counts: dict[str, int]
+    items: list[StatementLine]
 
 
 class TrancheView(BaseModel):
@@ -258,7 +300,7 @@ class BalanceView(BaseModel):
     minor: int
 
 
-class StatementView(BalanceView):
+class YearView(BalanceView):
     """What was entered on an account over all initiatives of an area, in a calendar year (UTC)."""
 
     area: str
@@ -276,7 +318,7 @@ class LedgerPage(BaseModel):
 class StatementsView(BaseModel):
     """What was entered per area and year, and its sum."""
 
-    items: list[StatementView]
+    items: list[YearView]
     balances: list[BalanceView]
 
 
@@ -462,7 +504,18 @@ def _share(one: Share) -> ShareView:
         state=one.state,
         authorised_by=one.authorised_by,
         confirmed_by=one.confirmed_by,
-        end_to_end_ids=[instruction.end_to_end_id for instruction in one.instructions],
+        end_to_end_ids=[payment.end_to_end_id for payment in one.current],
+        payments=[
+            PaymentView(
+                end_to_end_id=payment.end_to_end_id,
+                amount=payment.amount,
+                partner=payment.partner,
+                attempt=payment.attempt or 1,
+                replaces=payment.replaces,
+                outcome=payment.outcome,
+            )
+            for payment in one.instructions
+        ],
     )
 
 

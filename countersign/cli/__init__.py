@@ -9,6 +9,7 @@ from countersign.cli import (
     applicants,
     auditors,
     authority,
+    bank,
     decisions,
     offices,
     people,
@@ -19,6 +20,20 @@ from countersign.cli import (
 from countersign.cli.output import Failure, complain
 from countersign.runtime.embedded import EmbeddedError
 
+_GROUPS = (
+    system,
+    people,
+    applicants,
+    offices,
+    bank,
+    standing,
+    accounts,
+    auditors,
+    authority,
+    decisions,
+    programme,
+)
+
 app = typer.Typer(
     name="countersign",
     help="Joint initiatives, carried from proposal to closure and countersigned by every side.",
@@ -26,18 +41,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (
-    system,
-    people,
-    applicants,
-    offices,
-    standing,
-    accounts,
-    auditors,
-    authority,
-    decisions,
-    programme,
-):
+for group in _GROUPS:
     group.register(app)
 
 

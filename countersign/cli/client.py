@@ -105,7 +105,7 @@ class Api:
         if key is not None:
             sent["Idempotency-Key"] = key
         if content is not None:
-            sent["Content-Type"] = "application/json"
+            sent.setdefault("Content-Type", "application/json")
         where = self._http.base_url
         try:
             response = self._http.request(

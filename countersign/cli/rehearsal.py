@@ -18,7 +18,7 @@ from temporalio.testing import TimeSkipper
 from countersign import worker
 from countersign.domain.agreement import ProgrammeAgreement
 from countersign.domain.amounts import Amount, split
-from countersign.domain.funding import PaymentState
+from countersign.domain.funding import PAID
 from countersign.domain.ids import uuid7
 from countersign.domain.matter import Caller, Response
 from countersign.domain.projection import BY_THE_SYSTEM, TOLD, Task, Waiting
@@ -239,7 +239,7 @@ class _Rehearsal:
         paid: dict[str, dict[str, int]] = {}
         for tranche in tranches:
             for side, share in tranche.shares.items():
-                for amount in share.amounts if share.state is PaymentState.PAID else ():
+                for amount in share.amounts if share.state in PAID else ():
                     sums = paid.setdefault(side, {})
                     sums[amount.unit] = sums.get(amount.unit, 0) + amount.minor
         runs = [run async for run in self._client.list_workflows(f"WorkflowId = '{self._handle.id}'")]

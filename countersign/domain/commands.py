@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from countersign.domain.agreement import Identifier
 from countersign.domain.amounts import Amount
 from countersign.domain.canonical import canonical_json
+from countersign.domain.funding import BankOutcome
 from countersign.domain.mandate import Mandate
 from countersign.domain.matter import Caller, SignOff
 from countersign.domain.model import MessageId, Model, Number, Sha256
@@ -81,6 +83,24 @@ class ConfirmTranche(Command):
     directorate: Identifier
 
 
+BankText = Annotated[str, StringConstraints(min_length=1, max_length=140)]
+"""What a bank writes: a reference, a code, or a few words."""
+
+
+class ReportPayment(Command):
+    """A finance officer brings the bank's word on one payment. ``statement`` is the content hash of the bank's file."""
+
+    tranche: Number
+    directorate: Identifier
+    end_to_end_id: BankText
+    outcome: BankOutcome
+    amount: Amount
+    statement: Sha256
+    on: date | None = None
+    bank_reference: BankText | None = None
+    reason: BankText | None = None
+
+
 class SubmitReport(Command):
     report: Number
     content_hash: Sha256
@@ -98,6 +118,7 @@ AnyCommand = (
     | Complain
     | AuthoriseTranche
     | ConfirmTranche
+    | ReportPayment
     | SubmitReport
 )
 

@@ -7,7 +7,7 @@ the record, everything else is derived from it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, ClassVar, Final
 
 from countersign.domain.agreement import ChainStep, MatterKind
@@ -256,6 +256,39 @@ class TranchePaid(FromMessage):
     number: int
     directorate: str
     amounts: tuple[Amount, ...]
+
+
+class FromBank(FromMessage):
+    """What a side's bank said of one payment. ``statement`` is the content hash of the file that says it."""
+
+    number: int
+    directorate: str
+    end_to_end_id: str
+    amount: Amount
+    statement: str
+    on: date | None = None
+    bank_reference: str | None = None
+
+
+class PaymentBooked(FromBank):
+    """The money left the side's account."""
+
+    action = "payment.booked"
+
+
+class PaymentFailed(FromBank):
+    """The money came back; ``reason`` is the bank's code."""
+
+    action = "payment.failed"
+    reason: str | None = None
+
+
+class TrancheSettled(Fact):
+    """One side's part is confirmed by its officers, and all of it booked by its bank."""
+
+    action = "tranche.settled"
+    number: int
+    directorate: str
 
 
 class ReportScheduled(Model):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
 from countersign.domain.agreement import FINANCE_OFFICE, TranchePlan
-from countersign.domain.amounts import Amount, split
+from countersign.domain.amounts import COMPUTE_UNIT, Amount, split
 from countersign.domain.errors import RuleBroken
 from countersign.domain.ids import end_to_end_id
 from countersign.domain.matter import Caller
@@ -17,30 +17,96 @@ from countersign.domain.model import Model
 
 
 class PaymentState(StrEnum):
-    """Where one side's part of a tranche stands."""
+    """Where one side's part of a tranche stands (docs/flow.md, Payments).
+
+    ``paid`` is what the second finance officer says; ``settled`` is when the side's bank has said the same of it all.
+    """
 
     PLANNED = "planned"
     DUE = "due"
     AUTHORISED = "authorised"
     INSTRUCTED = "instructed"
     PAID = "paid"
+    SETTLED = "settled"
+    FAILED = "failed"
+
+
+LET_GO: Final = frozenset(
+    {
+        PaymentState.AUTHORISED,
+        PaymentState.INSTRUCTED,
+        PaymentState.PAID,
+        PaymentState.SETTLED,
+        PaymentState.FAILED,
+    }
+)
+"""The states of a part that its own side has authorised, whatever came of it."""
+
+PAID: Final = frozenset({PaymentState.PAID, PaymentState.SETTLED})
+"""The states of a part that was paid, whether or not the bank has said so too."""
+
+
+class BankOutcome(StrEnum):
+    """What a side's bank says of a payment: the money left for good as far as it knows, or it came back."""
+
+    BOOKED = "booked"
+    RETURNED = "returned"
 
 
 class Instruction(Model):
-    """One payment as the side's bank is told of it, known everywhere by its end-to-end id (ISO 20022)."""
+    """One payment as the side's bank is told of it, known everywhere by its end-to-end id (ISO 20022).
+
+    ``partner`` is who is paid; none where an initiative began before partners were paid one by one. ``attempt`` is none
+    for the first; a later one names the payment that it ``replaces``, which is known to have failed.
+    """
 
     end_to_end_id: str
     amount: Amount
+    partner: str | None = None
+    attempt: int | None = None
+    replaces: str | None = None
+    outcome: BankOutcome | None = None
+    bank_reference: str | None = None
+
+    @property
+    def is_money(self) -> bool:
+        """Whether a bank carries it; compute is allocated, not paid."""
+        return self.amount.unit != COMPUTE_UNIT
 
 
 class Share(Model):
-    """One side's part of a tranche: at most one amount a unit."""
+    """One side's part of a tranche: at most one amount a unit.
+
+    ``authorised_before`` are those who authorised attempts of which a payment failed.
+    """
 
     amounts: tuple[Amount, ...]
     state: PaymentState = PaymentState.PLANNED
     authorised_by: str | None = None
     confirmed_by: str | None = None
     instructions: tuple[Instruction, ...] = ()
+    authorised_before: tuple[str, ...] | None = None
+
+    @property
+    def current(self) -> tuple[Instruction, ...]:
+        """The instructions that no later attempt has replaced."""
+        replaced = {one.replaces for one in self.instructions}
+        return tuple(one for one in self.instructions if one.end_to_end_id not in replaced)
+
+    @property
+    def failed(self) -> tuple[Instruction, ...]:
+        """The payments that came back and that were not tried again."""
+        return tuple(one for one in self.current if one.outcome is BankOutcome.RETURNED)
+
+    @property
+    def is_booked(self) -> bool:
+        """Whether the bank has booked everything that it was told to pay."""
+        money = [one for one in self.current if one.is_money]
+        return bool(money) and all(one.outcome is BankOutcome.BOOKED for one in money)
+
+    def instruction(self, end_to_end: str) -> Instruction | None:
+        """The instruction with that end-to-end id."""
+        return next((one for one in self.instructions if one.end_to_end_id == end_to_end), None)
 
 
 class Tranche(Model):
@@ -53,12 +119,20 @@ class Tranche(Model):
 
     @property
     def is_paid(self) -> bool:
-        return all(share.state is PaymentState.PAID for share in self.shares.values())
+        return all(share.state in PAID for share in self.shares.values())
 
     @property
     def is_authorised(self) -> bool:
-        """Whether every side has authorised, and none is instructed yet: the moment of the linked release."""
-        return bool(self.shares) and all(s.state is PaymentState.AUTHORISED for s in self.shares.values())
+        """Whether a bank is to be told now: every side has authorised, and a part of one is not instructed.
+
+        At first that is the moment of the linked release; later only a part that failed comes here again.
+        """
+        return bool(self.to_instruct) and all(s.state in LET_GO for s in self.shares.values())
+
+    @property
+    def to_instruct(self) -> tuple[str, ...]:
+        """The sides whose part is authorised and not instructed."""
+        return tuple(side for side, s in self.shares.items() if s.state is PaymentState.AUTHORISED)
 
 
 def plan(
@@ -110,12 +184,12 @@ def check_finance(tranche: Tranche | None, directorate: str, caller: Caller, bar
 
 
 def check_authorise(share: Share) -> None:
-    """Refuse to authorise what isn't due, or is authorised already.
+    """Refuse to authorise what is neither due nor failed, or is authorised already.
 
     Raises:
         RuleBroken: ``out_of_order``.
     """
-    if share.state is not PaymentState.DUE:
+    if share.state not in (PaymentState.DUE, PaymentState.FAILED):
         raise RuleBroken("out_of_order", f"the payment is {share.state}, not due")
 
 
@@ -131,23 +205,91 @@ def check_confirm(share: Share, caller: Caller) -> None:
         raise RuleBroken("out_of_order", f"the payment is {share.state}, not instructed")
 
 
-def instructions(initiative: str, tranche: Tranche, directorate: str) -> tuple[Instruction, ...]:
-    """The payment instructions of one side's share; the same share, the same end-to-end ids."""
+def check_report(
+    share: Share, caller: Caller, end_to_end: str, outcome: BankOutcome, amount: Amount
+) -> Instruction:
+    """The instruction that a bank's word is of, when that word can count.
+
+    Raises:
+        RuleBroken: ``four_eyes``, ``not_found``, ``invalid`` for another amount, ``out_of_order`` for what is known.
+    """
+    if caller.person in (share.authorised_by, *(share.authorised_before or ())):
+        raise RuleBroken(
+            "four_eyes", "you authorised this payment; another finance officer brings the bank's word"
+        )
+    told = share.instruction(end_to_end)
+    if told is None or not told.is_money:
+        raise RuleBroken("not_found", f"no payment of this part has the end-to-end id {end_to_end}")
+    if told.amount != amount:
+        raise RuleBroken("invalid", f"the payment is {told.amount}, the bank says {amount}")
+    if told.outcome is outcome:
+        raise RuleBroken("out_of_order", f"that the payment is {outcome} is known already")
+    if told.outcome is BankOutcome.RETURNED:
+        # The same id never pays again: what the bank booked before it came back, it may tell after it.
+        raise RuleBroken("out_of_order", "the payment came back, and that is final")
+    return told
+
+
+def instructions(
+    initiative: str, tranche: Tranche, directorate: str, asked: Mapping[str, tuple[Amount, ...]] | None = None
+) -> tuple[Instruction, ...]:
+    """The payments that one side's bank is to be told of now; the same share, the same end-to-end ids.
+
+    ``asked`` is what each of the side's partners asked for: it is paid to them in that proportion, exact in the sum.
+    Of a share that was instructed before, only what is known to have failed, each under the id of its next attempt.
+    """
+    share = tranche.shares[directorate]
+    if share.instructions:
+        return tuple(_again(initiative, tranche.number, directorate, one) for one in share.failed)
     return tuple(
         Instruction(
-            end_to_end_id=end_to_end_id(initiative, tranche.number, f"{directorate}/{amount.unit}", 1),
-            amount=amount,
+            end_to_end_id=end_to_end_id(
+                initiative, tranche.number, _payee(directorate, partner, part.unit), 1
+            ),
+            amount=part,
+            partner=partner,
         )
-        for amount in tranche.shares[directorate].amounts
+        for amount in share.amounts
+        for partner, part in _parts(amount, asked)
     )
 
 
+def _again(initiative: str, tranche: int, directorate: str, failed: Instruction) -> Instruction:
+    attempt = (failed.attempt or 1) + 1
+    payee = _payee(directorate, failed.partner, failed.amount.unit)
+    return Instruction(
+        end_to_end_id=end_to_end_id(initiative, tranche, payee, attempt),
+        amount=failed.amount,
+        partner=failed.partner,
+        attempt=attempt,
+        replaces=failed.end_to_end_id,
+    )
+
+
+def _payee(directorate: str, partner: str | None, unit: str) -> str:
+    return f"{directorate}/{unit}" if partner is None else f"{directorate}/{partner}/{unit}"
+
+
+def _parts(amount: Amount, asked: Mapping[str, tuple[Amount, ...]] | None) -> list[tuple[str | None, Amount]]:
+    """An amount by partner, in proportion to what they asked for in its unit; a part of nothing is left out."""
+    weights = {
+        partner: sum(one.minor for one in amounts if one.unit == amount.unit)
+        for partner, amounts in (asked or {}).items()
+    }
+    if not any(weights.values()):
+        return [(None, amount)]
+    parts = zip(weights, split(amount, list(weights.values())), strict=True)
+    return [(partner, part) for partner, part in parts if part.minor]
+
+
 def paid(tranches: tuple[Tranche, ...], directorate: str) -> dict[str, int]:
-    """Minor units that a side has paid, per unit."""
+    """Minor units that a side has paid, per unit; of a part that is not paid whole, what the bank has booked."""
     sums: dict[str, int] = {}
     for tranche in tranches:
         share = tranche.shares.get(directorate)
-        if share is not None and share.state is PaymentState.PAID:
-            for amount in share.amounts:
-                sums[amount.unit] = sums.get(amount.unit, 0) + amount.minor
+        if share is None:
+            continue
+        booked = [one.amount for one in share.current if one.outcome is BankOutcome.BOOKED]
+        for amount in share.amounts if share.state in PAID else booked:
+            sums[amount.unit] = sums.get(amount.unit, 0) + amount.minor
     return sums

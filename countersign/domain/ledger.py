@@ -18,13 +18,14 @@ from countersign.domain.audit import AuditEntry
 from countersign.domain.facts import (
     CommitmentsFixed,
     Fact,
+    PaymentFailed,
     ReportAccepted,
     ReportSubmitted,
     StageEntered,
     TrancheInstructed,
     TranchePaid,
 )
-from countersign.domain.funding import PaymentState
+from countersign.domain.funding import PAID, BankOutcome
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.model import Model
 from countersign.domain.reporting import ReportState
@@ -59,6 +60,8 @@ class Code(StrEnum):
     COMMITMENT_RELEASED = "commitment_released"
     PAYMENT_INSTRUCTED = "payment_instructed"
     PAYMENT_MADE = "payment_made"
+    PAYMENT_UNCONFIRMED = "payment_unconfirmed"
+    PAYMENT_RETURNED = "payment_returned"
     COSTS_ACCEPTED = "costs_accepted"
 
 
@@ -110,6 +113,7 @@ POSTED: Final[dict[str, type[Fact]]] = {
         StageEntered,
         TrancheInstructed,
         TranchePaid,
+        PaymentFailed,
         ReportSubmitted,
         ReportAccepted,
     )
@@ -125,7 +129,9 @@ HOLDS: Final = frozenset({Stage.CONTRACTING, Stage.ACTIVE, Stage.SUSPENDED, Stag
 
 
 class Book:
-    """The balances of one initiative, and the costs of each report as it was submitted last."""
+    """The balances of one initiative, the costs of each report as it was submitted last, and by tranche and side what
+    is confirmed as paid.
+    """
 
     def __init__(
         self,
@@ -134,6 +140,7 @@ class Book:
     ) -> None:
         self.balances: defaultdict[Place, int] = defaultdict(int, balances or {})
         self.costs = dict(costs or {})
+        self.confirmed: dict[tuple[int, str], tuple[Amount, ...]] = {}
 
     def post(self, entry: AuditEntry) -> tuple[Transaction, ...]:
         """The transactions of an audit entry, which the book then holds."""
@@ -147,6 +154,10 @@ class Book:
         for _, side, amount, credit, debit in moves:
             self.balances[Place(side, amount.unit, credit)] -= amount.minor
             self.balances[Place(side, amount.unit, debit)] += amount.minor
+        if isinstance(fact, TranchePaid):
+            self.confirmed[fact.number, fact.directorate] = fact.amounts
+        elif isinstance(fact, PaymentFailed):
+            self.confirmed.pop((fact.number, fact.directorate), None)
         return tuple(_transaction(entry, number, one) for number, one in enumerate(moves, 1))
 
     def on(self, account: Account) -> Iterator[tuple[str, Amount]]:
@@ -196,15 +207,14 @@ def book_of(state: InitiativeState) -> Book:
     let_go: dict[str, tuple[Amount, ...]] = {}
     for tranche in state.tranches:
         for side, share in tranche.shares.items():
-            if share.state in (PaymentState.INSTRUCTED, PaymentState.PAID):
-                paid = share.state is PaymentState.PAID
-                put(
-                    side,
-                    share.amounts,
-                    Account.TREASURY,
-                    Account.DISBURSED if paid else Account.INSTRUCTED,
-                )
-                let_go[side] = (*let_go.get(side, ()), *share.amounts)
+            if share.state in PAID:
+                book.confirmed[tranche.number, side] = gone = share.amounts
+                put(side, gone, Account.TREASURY, Account.DISBURSED)
+            else:
+                told = (one for one in share.current if one.outcome is not BankOutcome.RETURNED)
+                gone = tuple(one.amount for one in told)
+                put(side, gone, Account.TREASURY, Account.INSTRUCTED)
+            let_go[side] = (*let_go.get(side, ()), *gone)
     if state.stage is Stage.CONTRACTING:
         for side, amounts in state.commitments.items():
             put(side, amounts, Account.APPROPRIATION, Account.RESERVED)
@@ -237,6 +247,11 @@ def _moves(book: Book, fact: Fact) -> Iterator[Move]:
         case TranchePaid(directorate=side, amounts=amounts):
             for _, amount in _per_unit({side: amounts}):
                 yield Move(Code.PAYMENT_MADE, side, amount, Account.INSTRUCTED, Account.DISBURSED)
+        case PaymentFailed(number=number, directorate=side, amount=returned):
+            # What two officers had confirmed of that part is not so any more: they confirm it again.
+            for _, amount in _per_unit({side: book.confirmed.get((number, side), ())}):
+                yield Move(Code.PAYMENT_UNCONFIRMED, side, amount, Account.DISBURSED, Account.INSTRUCTED)
+            yield Move(Code.PAYMENT_RETURNED, side, returned, Account.INSTRUCTED, Account.TREASURY)
         case ReportAccepted(number=number):
             for side, amount in _per_unit(book.costs.get(number, {})):
                 yield Move(Code.COSTS_ACCEPTED, side, amount, Account.REPORTED, Account.ACCEPTED)

@@ -246,6 +246,7 @@ def _conditions(state: InitiativeState, since: datetime) -> Iterator[Waiting]:
 
 _PAYMENT_TASKS: Final = {
     PaymentState.DUE: Task.AUTHORISE,
+    PaymentState.FAILED: Task.AUTHORISE,
     PaymentState.AUTHORISED: Task.INSTRUCT,
     PaymentState.INSTRUCTED: Task.CONFIRM,
 }
@@ -263,7 +264,8 @@ def _payers(tranche: Tranche, since: datetime) -> Iterator[Waiting]:
             # Instructing is the side's own worker's task: nobody's inbox, but the operator sees it waits.
             office=None if task is Task.INSTRUCT else FINANCE_OFFICE,
             since=since,
-            not_by=(share.authorised_by,) if share.authorised_by else (),
+            # Whoever authorised what failed may do so again; whoever authorised never confirms.
+            not_by=(share.authorised_by,) if share.authorised_by and task is not Task.AUTHORISE else (),
         )
 
 
@@ -341,6 +343,8 @@ _TOLD: Final[dict[str, tuple[str, ...]]] = {
     "tranche.authorised": ("number", "directorate"),
     "tranche.instructed": ("number",),
     "tranche.paid": ("number", "directorate"),
+    "tranche.settled": ("number", "directorate"),
+    "payment.failed": ("number", "directorate"),
     "report.scheduled": (),
     "report.overdue": ("number",),
     "report.submitted": ("number", "version"),

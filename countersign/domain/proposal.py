@@ -115,8 +115,8 @@ class Proposal(Part):
 class ProposalSummary(BaseModel):
     """What the workflow needs of a proposal; its text stays in PostgreSQL.
 
-    ``requested`` is per directorate, one amount a unit. ``people`` are the :func:`contact_key` of everybody
-    who takes part.
+    ``requested`` is per directorate, one amount a unit, and ``asked`` the same per partner; the sides'
+    partners are ``partners``. ``people`` are the :func:`contact_key` of everybody who takes part.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -128,6 +128,7 @@ class ProposalSummary(BaseModel):
     requested: dict[str, tuple[Amount, ...]]
     partners: dict[str, str]
     people: tuple[str, ...]
+    asked: dict[str, tuple[Amount, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +160,15 @@ def summarise(proposal: Proposal) -> ProposalSummary:
         )
         for directorate in dict.fromkeys(side.values())
     }
+    asked = {
+        partner: tuple(
+            amount
+            for _, amount in sorted(
+                total(line.amount for line in proposal.budget if line.partner == partner).items()
+            )
+        )
+        for partner in side
+    }
     people = {contact_key(p.email) for one in proposal.partners for p in (one.contact, *one.participants)}
     return ProposalSummary(
         area=proposal.area,
@@ -168,6 +178,7 @@ def summarise(proposal: Proposal) -> ProposalSummary:
         requested=requested,
         partners=side,
         people=tuple(sorted(people)),
+        asked=asked,
     )
 
 

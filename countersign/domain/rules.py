@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from countersign.domain import funding, matter
 from countersign.domain.agreement import MatterKind
@@ -25,6 +26,7 @@ from countersign.domain.commands import (
     GiveEvidence,
     MandatesGiven,
     RefuseEvidence,
+    ReportPayment,
     Revise,
     SubmitReport,
     Withdraw,
@@ -42,6 +44,8 @@ from countersign.domain.facts import (
     Fact,
     Happened,
     MessageRefused,
+    PaymentBooked,
+    PaymentFailed,
     PositionReached,
     PositionWithdrawn,
     ProposalCorrected,
@@ -52,8 +56,10 @@ from countersign.domain.facts import (
     StageEntered,
     TrancheAuthorised,
     TranchePaid,
+    TrancheSettled,
     Withdrawn,
 )
+from countersign.domain.funding import BankOutcome
 from countersign.domain.initiative import Condition, InitiativeState
 from countersign.domain.matter import Caller, Counted, Matter, SignOff
 from countersign.domain.papers import accepted_costs, complaint_document
@@ -121,6 +127,8 @@ def receive(
             return _authorise(state, command)
         case ConfirmTranche():
             return _confirm(state, command)
+        case ReportPayment():
+            return _report_payment(state, command)
         case SubmitReport():
             return _submit_report(state, command, now, examined, deadlines)
 
@@ -392,7 +400,38 @@ def _confirm(state: InitiativeState, command: ConfirmTranche) -> list[Happened]:
         amounts=share.amounts,
         fingerprint=fingerprint(command),
     )
-    return [_said(command, paid)]
+    happened = [_said(command, paid)]
+    return [*happened, _settled(command)] if share.is_booked else happened
+
+
+def _report_payment(state: InitiativeState, command: ReportPayment) -> list[Happened]:
+    tranche = state.tranche(command.tranche)
+    share = funding.check_finance(tranche, command.directorate, command.caller, state.barred)
+    if state.is_over:
+        raise RuleBroken("stage_closed", f"the initiative is {state.stage}")
+    told = funding.check_report(share, command.caller, command.end_to_end_id, command.outcome, command.amount)
+    said: dict[str, Any] = {
+        "number": command.tranche,
+        "directorate": command.directorate,
+        "end_to_end_id": told.end_to_end_id,
+        "amount": told.amount,
+        "statement": command.statement,
+        "on": command.on,
+        "bank_reference": command.bank_reference,
+        "fingerprint": fingerprint(command),
+    }
+    if command.outcome is BankOutcome.RETURNED:
+        return [_said(command, PaymentFailed(**said, reason=command.reason))]
+    booked = _said(command, PaymentBooked(**said))
+    others = [one for one in share.current if one.is_money and one is not told]
+    all_booked = all(one.outcome is BankOutcome.BOOKED for one in others)
+    is_last = share.state is funding.PaymentState.PAID and all_booked
+    return [booked, _settled(command)] if is_last else [booked]
+
+
+def _settled(command: ConfirmTranche | ReportPayment) -> Happened:
+    """The officers and the bank say the same of one side's part, whoever of them said it last."""
+    return Happened(TrancheSettled(number=command.tranche, directorate=command.directorate))
 
 
 def _submit_report(

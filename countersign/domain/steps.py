@@ -40,7 +40,7 @@ from countersign.domain.facts import (
     TrancheReduced,
     TranchesPlanned,
 )
-from countersign.domain.funding import PaymentState
+from countersign.domain.funding import PAID, Instruction, PaymentState, Tranche
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.matter import Matter, Outcome, Position
 from countersign.domain.model import Model
@@ -272,13 +272,28 @@ def overdue(state: InitiativeState, number: int) -> list[Happened]:
     return [Happened(ReportFellOverdue(number=number))]
 
 
-def instructed(state: InitiativeState, number: int) -> list[Happened]:
-    """Every side's bank was told to pay its part of a tranche."""
+def to_instruct(state: InitiativeState, tranche: Tranche) -> dict[str, tuple[Instruction, ...]]:
+    """What each side's bank is to be told now of a tranche."""
+    side_of, asked = state.proposal.partners, state.proposal.asked or {}
+    return {
+        side: funding.instructions(
+            state.id,
+            tranche,
+            side,
+            {partner: amounts for partner, amounts in asked.items() if side_of.get(partner) == side},
+        )
+        for side in tranche.to_instruct
+    }
+
+
+def instructed(
+    state: InitiativeState, number: int, told: Mapping[str, tuple[Instruction, ...]]
+) -> list[Happened]:
+    """Those sides' banks were told to pay their part of a tranche, under those end-to-end ids."""
     tranche = state.tranche(number)
-    if tranche is None or not tranche.is_authorised:
+    if tranche is None or not tranche.is_authorised or not set(told) <= set(tranche.to_instruct):
         return []
-    told = {side: funding.instructions(state.id, tranche, side) for side in tranche.shares}
-    return [Happened(TrancheInstructed(number=number, instructions=told))]
+    return [Happened(TrancheInstructed(number=number, instructions=dict(told)))]
 
 
 def release_closing_tranche(state: InitiativeState) -> list[Happened]:
@@ -298,8 +313,8 @@ def release_closing_tranche(state: InitiativeState) -> list[Happened]:
 
 def all_paid(state: InitiativeState) -> bool:
     """Whether nothing that is due is left to pay."""
-    planned = (PaymentState.PLANNED, PaymentState.PAID)
-    return all(share.state in planned for one in state.tranches for share in one.shares.values())
+    done = {PaymentState.PLANNED, *PAID}
+    return all(share.state in done for one in state.tranches for share in one.shares.values())
 
 
 def _payable(state: InitiativeState, side: str, planned: Amount) -> Amount:

@@ -66,6 +66,11 @@ class Settings(BaseSettings):
     """A directory with the private Ed25519 key of each directorate that this worker serves,
     ``<directorate>.jwk.json``; only the side's own worker needs it."""
 
+    payment_outbox: Path | None = None
+    """A directory in which each directorate that this worker serves has its own, ``<directorate>/``, with the files for
+    its bank (``pain.001``). Unset, instructions are put on record and nothing else. With it, the worker needs the
+    accounts of each side, ``<directorate>.accounts.toml``, next to its signing key."""
+
     serve_initiatives: bool = True
     """Whether this worker serves the main task queue. A directorate's own worker does not."""
 

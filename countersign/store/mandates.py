@@ -7,13 +7,12 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID, uuid5
 
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from countersign.domain import audit
 from countersign.domain.mandate import Mandate
+from countersign.store import books
 from countersign.store import tables as t
-from countersign.store.trail import row_of
 
 _BOOKS: Final = UUID("6a4f1f9c-52a3-5d0c-9f0e-3c1f0c8a7b11")
 
@@ -110,28 +109,11 @@ def _mandates(bodies: Sequence[Any]) -> list[Mandate]:
 
 
 async def _one_at_a_time(connection: AsyncConnection, directorate: str) -> None:
-    await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(book(directorate), 0))))
+    await books.one_at_a_time(connection, book(directorate))
 
 
 async def _entry(
     connection: AsyncConnection, mandate: Mandate, action: str, actor: str, at: datetime
 ) -> None:
-    table, trail = t.audit_entry, book(mandate.directorate)
-    last = (
-        await connection.execute(
-            select(table.c.sequence, table.c.hash)
-            .where(table.c.initiative_id == trail)
-            .order_by(table.c.sequence.desc())
-            .limit(1)
-        )
-    ).first()
-    entry = audit.seal(
-        initiative=trail,
-        sequence=last.sequence + 1 if last else 1,
-        action=action,
-        actor=actor,
-        at=at,
-        body=mandate.model_dump(mode="json", exclude_none=True),
-        previous=last.hash if last else audit.GENESIS,
-    )
-    await connection.execute(insert(table).values(row_of(entry)))
+    body = mandate.model_dump(mode="json", exclude_none=True)
+    await books.append(connection, book(mandate.directorate), action, actor, at, body)

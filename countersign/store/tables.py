@@ -180,7 +180,36 @@ payment_instruction = Table(
     Column("minor", BigInteger, nullable=False),
     Column("unit", String(4), nullable=False),
     Column("instructed_at", _INSTANT, nullable=False),
+    Column("message_id", String(35), ForeignKey("payment_file.message_id")),
     comment="What a side's own worker handed to its bank; the key is what keeps a retry from paying twice.",
+)
+
+payment_file = Table(
+    "payment_file",
+    metadata,
+    Column("message_id", String(35), primary_key=True),
+    Column("directorate", String(40), nullable=False),
+    Column("content_hash", String(71), nullable=False),
+    Column("outbox", Uuid(as_uuid=False), nullable=False),
+    Column("staged", String(80), nullable=False),
+    Column("created_at", _INSTANT, nullable=False),
+    Column("delivered_at", _INSTANT),
+    comment="One file for a bank: by its message id, with the outbox that it goes into; its content stays there.",
+)
+
+bank_statement = Table(
+    "bank_statement",
+    metadata,
+    Column("directorate", String(40), nullable=False),
+    Column("content_hash", String(71), nullable=False),
+    Column("imported_by", String(300), nullable=False),
+    Column("key", String(128), nullable=False),
+    Column("begun_at", _INSTANT, nullable=False),
+    Column("ended_at", _INSTANT),
+    Column("result", JSONB),
+    PrimaryKeyConstraint("imported_by", "key"),
+    Index("ix_bank_statement_directorate_content_hash", "directorate", "content_hash"),
+    comment="Each import of a bank's statement: who, when, which content, and what came of each line.",
 )
 
 waiting = Table(

@@ -14,11 +14,12 @@ from temporalio.exceptions import ApplicationError
 from countersign.activities.payments import Instructed, PaymentOrder
 from countersign.activities.record import Opened, Opening
 from countersign.activities.signing import Countersignature, SigningOrder
-from countersign.domain import clock, funding, reporting, rules, steps
+from countersign.domain import clock, reporting, rules, steps
 from countersign.domain.agreement import MatterKind
 from countersign.domain.decision import position_document
 from countersign.domain.errors import RuleBroken
 from countersign.domain.facts import Happened, MessageRefused, ReportScheduled
+from countersign.domain.funding import Instruction
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.matter import Matter, Outcome
 from countersign.domain.reporting import ReportState
@@ -38,6 +39,7 @@ from countersign.workflows.messages import (
     GiveEvidence,
     Receipt,
     RefuseEvidence,
+    ReportPayment,
     Revise,
     SignOff,
     Submit,
@@ -62,8 +64,8 @@ class InitiativeWorkflow:
 
     Updates (each answered when it is on record, counted or refused): ``sign_off``, ``extend_deadline``,
     ``declare_conflict``, ``withdraw``, ``revise``, ``give_evidence``, ``clear_condition``, ``refuse_evidence``,
-    ``complain``, ``authorise_tranche``, ``confirm_tranche``, ``submit_report``; and ``submitted``, which answers
-    when the submission is on record.
+    ``complain``, ``authorise_tranche``, ``confirm_tranche``, ``report_payment``, ``submit_report``; and ``submitted``,
+    which answers when the submission is on record.
     Signal: ``sign_off``, the same message; never raises, its answer goes to the audit trail.
     Query: ``stage``.
     Waits: for each matter until it is decided or lapses, with reminders and escalation on the way; for a new version
@@ -197,6 +199,11 @@ class InitiativeWorkflow:
     @workflow.update
     async def confirm_tranche(self, message: ConfirmTranche) -> Answer:
         """Another finance officer confirms that it was paid."""
+        return await self._receive(message)
+
+    @workflow.update
+    async def report_payment(self, message: ReportPayment) -> Answer:
+        """A finance officer brings the bank's word on one payment."""
         return await self._receive(message)
 
     @workflow.update
@@ -461,28 +468,33 @@ class InitiativeWorkflow:
         self._signing.discard((number, side))
 
     async def _release_tranches(self) -> None:
-        """Whenever every side has authorised its part of a tranche, tell every side's bank, together."""
+        """Whenever every side has authorised its part of a tranche, tell every side's bank, together.
+
+        A part that failed and was authorised again goes to its own side's bank alone, under new end-to-end ids.
+        """
         while True:
             await workflow.wait_condition(
                 lambda: self._keeper is not None and any(t.is_authorised for t in self._state.tranches)
             )
             tranche = next(one for one in self._state.tranches if one.is_authorised)
+            told = steps.to_instruct(self._state, tranche)
             orders = [
                 PaymentOrder(
                     initiative=self._state.id,
+                    reference=self._state.reference,
                     tranche=tranche.number,
                     directorate=side,
-                    instructions=funding.instructions(self._state.id, tranche, side),
+                    instructions=instructions,
                     at=workflow.now(),
                 )
-                for side in tranche.shares
+                for side, instructions in told.items()
             ]
             here: Instructed = await workflow.execute_local_activity(
                 "instruct_here", orders, result_type=Instructed, **options.LOOK_UP
             )
             left = [one for one in orders if one.directorate not in here.directorates]
             await asyncio.gather(*(self._instruct(one) for one in left))
-            await self._keeping.take(_instructed(tranche.number))
+            await self._keeping.take(_instructed(tranche.number, told))
 
     async def _instruct(self, order: PaymentOrder) -> None:
         await workflow.execute_activity(
@@ -549,8 +561,8 @@ def _refusal_of_strange(place: str, detail: str) -> Rule:
     return refuse
 
 
-def _instructed(number: int) -> Rule:
-    return lambda state, _: steps.instructed(state, number)
+def _instructed(number: int, told: dict[str, tuple[Instruction, ...]]) -> Rule:
+    return lambda state, _: steps.instructed(state, number, told)
 
 
 def _reason(matter: Matter) -> str | None:

@@ -22,12 +22,14 @@ from countersign.domain.commands import (
     ExaminedProposal,
     ExaminedReport,
     GiveEvidence,
+    ReportPayment,
     Revise,
     SubmitReport,
     Withdraw,
 )
 from countersign.domain.errors import RuleBroken
 from countersign.domain.facts import Happened, ReportScheduled
+from countersign.domain.funding import BankOutcome, Instruction
 from countersign.domain.initiative import InitiativeState, entries_for
 from countersign.domain.matter import Caller, Matter, Outcome, Response, SignOff, waiting_step
 from countersign.domain.projection import Task, Waiting, waited_for
@@ -161,7 +163,7 @@ class Life:
                 return steps.countersigned(state, matter.number, position, matter.content_hash, f"jws-{side}")
         for tranche in state.tranches:
             if tranche.is_authorised:
-                return steps.instructed(state, tranche.number)
+                return steps.instructed(state, tranche.number, steps.to_instruct(state, tranche))
         if state.stage in (Stage.SUBMITTED, Stage.REVISION):
             if state.version == self._checked:
                 return []
@@ -321,6 +323,28 @@ class Life:
         caller = caller or holder(side, "finance_officer", "second")
         command = ConfirmTranche(id=self.next_id(), caller=caller, tranche=number, directorate=side)
         return self.send(command)
+
+    def bank(
+        self,
+        number: int,
+        side: str,
+        outcome: BankOutcome,
+        told: Instruction,
+        caller: Caller | None = None,
+        **fields: Any,
+    ) -> Answer:
+        """The officer who confirms brings the bank's word on a payment."""
+        command = {
+            "id": self.next_id(),
+            "caller": caller or holder(side, "finance_officer", "second"),
+            "tranche": number,
+            "directorate": side,
+            "end_to_end_id": told.end_to_end_id,
+            "outcome": outcome,
+            "amount": told.amount,
+            "statement": "sha256:" + "5" * 64,
+        }
+        return self.send(ReportPayment.model_validate(command | fields))
 
     def pay(self, number: int) -> None:
         """Every side authorises its share, then each confirms it."""

@@ -31,6 +31,8 @@ from countersign.domain.facts import (
     MatterVoided,
     MessageRefused,
     NewCondition,
+    PaymentBooked,
+    PaymentFailed,
     PositionCountersigned,
     PositionReached,
     PositionWithdrawn,
@@ -51,6 +53,7 @@ from countersign.domain.facts import (
     TrancheInstructed,
     TranchePaid,
     TrancheReduced,
+    TrancheSettled,
     TranchesPlanned,
     Withdrawn,
 )
@@ -66,6 +69,9 @@ SOME = (Amount(1, "ILS"), Amount(0, "GPUh"))
 CHAIN = (ChainStep(office="head"), ChainStep(office="clerk", need=2, above=Amount(5, "ILS")))
 SIGNED: dict[str, Any] = {
     "fingerprint": "f", "matter": 1, "directorate": "il", "step": 0, "office": "head", "name": "",
+}  # fmt: skip
+FROM_BANK: dict[str, Any] = {
+    "fingerprint": "f", "number": 1, "directorate": "il", "end_to_end_id": "CS1", "amount": SOME[0], "statement": "s",
 }  # fmt: skip
 SCHEDULED = ReportScheduled(number=1, starts_at=START, ends_at=START, due_at=START, final=False)
 FACTS: list[Fact] = [
@@ -122,6 +128,10 @@ FACTS: list[Fact] = [
         number=1, instructions={"il": (Instruction(end_to_end_id="CS1", amount=SOME[0]),), "az": ()}
     ),
     TranchePaid(fingerprint="f", number=1, directorate="il", amounts=SOME),
+    PaymentBooked(**FROM_BANK, on=START.date(), bank_reference="B-1"),
+    PaymentFailed(**FROM_BANK),
+    PaymentFailed(**FROM_BANK, on=START.date(), bank_reference="B-1", reason="AC04"),
+    TrancheSettled(number=1, directorate="il"),
     ReportsScheduled(reports=(SCHEDULED, SCHEDULED.model_copy(update={"final": True}))),
     ReportFellOverdue(number=1),
     ReportSubmitted(fingerprint="f", number=1, version=1, costs={"il": SOME, "az": ()}),

@@ -148,12 +148,12 @@ def test_a_payment_keeps_its_end_to_end_id_and_no_two_share_one() -> None:
 
 
 def test_only_what_is_paid_counts_as_paid() -> None:
-    states = [state for state in PaymentState if state is not PaymentState.PAID]
+    states = [state for state in PaymentState if state not in funding.PAID]
     tranches = [
         Tranche(
             number=i, trigger="report", shares={"il": Share(amounts=(Amount(10**i, "ILS"),), state=state)}
         )
-        for i, state in enumerate([*states, PaymentState.PAID, PaymentState.PAID])
+        for i, state in enumerate([*states, PaymentState.PAID, PaymentState.SETTLED])
     ]
     assert funding.paid(tuple(tranches), "il") == {"ILS": 10 ** len(states) * 11}
     assert funding.paid(tuple(tranches), "az") == {}

@@ -204,7 +204,7 @@ def test_a_step_that_was_taken_already_gives_nothing() -> None:
     assert steps.enter(life.state, Stage.ELIGIBILITY, Stage.DECISION, deadlines=deadlines) == []
     life.reach(Stage.ACTIVE)
     assert steps.activate(life.state, ()) == []
-    assert steps.instructed(life.state, 1) == []
+    assert steps.instructed(life.state, 1, {}) == []
     assert steps.overdue(life.state, 99) == []
     life.reach(Stage.CLOSED)
     assert steps.overdue(life.state, 1) == []

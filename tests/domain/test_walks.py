@@ -15,6 +15,7 @@ from countersign.domain.agreement import ChainStep, MatterKind
 from countersign.domain.audit import AuditEntry
 from countersign.domain.commands import DeclareConflict
 from countersign.domain.facts import ACTIONS
+from countersign.domain.funding import BankOutcome, PaymentState
 from countersign.domain.initiative import InitiativeState, replay
 from countersign.domain.matter import Caller, Matter, Outcome, Response, SignOff, position
 from countersign.domain.projection import Task
@@ -117,6 +118,22 @@ class Walk(RuleBasedStateMachine):
         act = self.life.confirm if confirm else self.life.authorise
         act(number, side, holder(side, "finance_officer", who))
 
+    @rule(
+        number=small,
+        side=st.sampled_from(SIDES),
+        who=st.sampled_from("abc"),
+        outcome=st.sampled_from(list(BankOutcome)),
+        data=st.data(),
+    )
+    def a_bank_says_something(
+        self, number: int, side: str, who: str, outcome: BankOutcome, data: st.DataObject
+    ) -> None:
+        tranche = self.life.state.tranche(number)
+        told = tranche.shares[side].instructions if tranche and side in tranche.shares else ()
+        if told:
+            one = data.draw(st.sampled_from(told))
+            self.life.bank(number, side, outcome, one, holder(side, "finance_officer", who))
+
     @rule(number=small, percent=st.sampled_from([0, 80, 100]))
     def the_applicant_reports(self, number: int, percent: int) -> None:
         self.life.report(number, percent)
@@ -203,6 +220,27 @@ class Walk(RuleBasedStateMachine):
                 assert share.confirmed_by is None or share.authorised_by is not None
                 assert share.confirmed_by is None or share.confirmed_by != share.authorised_by
                 assert not share.instructions or all(s.authorised_by for s in tranche.shares.values())
+
+    @invariant()
+    def a_payment_is_tried_again_only_when_it_came_back_and_never_under_its_old_id(self) -> None:
+        shares = [one for tranche in self.life.state.tranches for one in tranche.shares.values()]
+        ids = [one.end_to_end_id for share in shares for one in share.instructions]
+        assert len(set(ids)) == len(ids)
+        for share in shares:
+            for one in share.instructions:
+                before = share.instruction(one.replaces or "")
+                assert before is None or before.outcome is BankOutcome.RETURNED
+                assert (before is None) == (one.attempt is None)
+            if share.instructions:
+                # What may have left the account is the part's amounts, whatever came back and was tried again.
+                total = {amount.unit: amount.minor for amount in share.amounts}
+                for one in share.current:
+                    total[one.amount.unit] -= one.amount.minor
+                assert set(total.values()) == {0}
+            assert (share.state is PaymentState.FAILED) == (
+                bool(share.failed) and share.state is not PaymentState.AUTHORISED
+            )
+            assert share.state is not PaymentState.SETTLED or (share.is_booked and share.confirmed_by)
 
     @invariant()
     def whoever_is_waited_for_is_waited_for_in_a_stage_that_goes_on(self) -> None:

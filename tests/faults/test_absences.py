@@ -20,6 +20,7 @@ from countersign.runtime.embedded.services import Services
 from countersign.store.session import Database, RecordAway
 from tests.domain.lives import two_sides
 from tests.eventually import eventually
+from tests.outbox import write_accounts
 from tests.people import SIGNERS, Office, minimal_proposal
 from tests.workflows.carrying import Carried, in_force
 
@@ -134,6 +135,49 @@ async def test_a_tranche_waits_for_a_directorates_worker_and_nothing_else_does(
                 await life.do(one)
     paid = [entry.body["directorate"] for entry in await life.trail() if entry.action == "tranche.paid"]
     assert sorted(paid) == ["az", "il"]
+
+
+async def test_a_payment_waits_for_an_account_that_is_missing_and_goes_out_once_it_is_there(
+    apart: Services, apart_database: Database, tmp_path: Path
+) -> None:
+    _, proposal = two_sides()
+    settings = apart.settings(
+        task_queue="accountless", signing_keys=tmp_path, payment_outbox=tmp_path / "outbox"
+    )
+    for side in ("il", "az"):
+        shutil.copy(apart.home.keys / f"{side}.jwk.json", tmp_path)
+
+    def files(side: str) -> list[Path]:
+        return sorted((tmp_path / "outbox" / side).glob("*.xml"))
+
+    async with worker.running(apart.client, settings):
+        life = Carried(apart.client, apart_database, in_force(settings), proposal, queue="accountless")
+        await life.begin()
+        await life.carry_to(Stage.ACTIVE)
+        partner = {one.directorate: one.id for one in proposal.partners}
+        reference = life.beginning.reference
+        write_accounts(tmp_path, "il", reference, (partner["il"],))
+        while due := [one for one in await life.waiting() if one.task is Task.AUTHORISE]:
+            await life.do(due[0])
+        await asyncio.sleep(1)
+        waiting = [(one.task, one.directorate) for one in await life.waiting() if one.number == 1]
+        assert (Task.INSTRUCT, "az") in waiting
+        assert (len(files("il")), files("az")) == (1, [])
+        assert not any(entry.action == "tranche.instructed" for entry in await life.trail())
+
+        write_accounts(tmp_path, "az", reference, (partner["az"],))
+
+        async def instructed() -> bool:
+            return any(entry.action == "tranche.instructed" for entry in await life.trail())
+
+        await eventually(instructed)
+        told = next(one.body for one in await life.trail() if one.action == "tranche.instructed")
+        for side in ("il", "az"):
+            (file,) = files(side)
+            text = file.read_text()
+            money = [one for one in told["instructions"][side] if one["amount"]["unit"] != "GPUh"]
+            assert money
+            assert all(text.count(one["end_to_end_id"]) == 1 for one in money)
 
 
 async def test_a_record_that_starts_or_shuts_down_is_away_and_not_broken() -> None:
