@@ -77,7 +77,8 @@ class Instruction(Model):
 class Share(Model):
     """One side's part of a tranche: at most one amount a unit.
 
-    ``authorised_before`` are those who authorised attempts of which a payment failed.
+    ``authorised_before`` are those who authorised attempts of which a payment failed. ``retrying`` are the payments
+    that had failed when the share was authorised anew: what fails later is for an authorisation of its own.
     """
 
     amounts: tuple[Amount, ...]
@@ -86,6 +87,7 @@ class Share(Model):
     confirmed_by: str | None = None
     instructions: tuple[Instruction, ...] = ()
     authorised_before: tuple[str, ...] | None = None
+    retrying: tuple[str, ...] | None = None
 
     @property
     def current(self) -> tuple[Instruction, ...]:
@@ -236,11 +238,13 @@ def instructions(
     """The payments that one side's bank is to be told of now; the same share, the same end-to-end ids.
 
     ``asked`` is what each of the side's partners asked for: it is paid to them in that proportion, exact in the sum.
-    Of a share that was instructed before, only what is known to have failed, each under the id of its next attempt.
+    Of a share that was instructed before, only what had failed when it was authorised anew, each under the id of its
+    next attempt: the same payments however often this is asked, so that they stay in one file.
     """
     share = tranche.shares[directorate]
     if share.instructions:
-        return tuple(_again(initiative, tranche.number, directorate, one) for one in share.failed)
+        again = [one for one in share.failed if one.end_to_end_id in (share.retrying or ())]
+        return tuple(_again(initiative, tranche.number, directorate, one) for one in again)
     return tuple(
         Instruction(
             end_to_end_id=end_to_end_id(

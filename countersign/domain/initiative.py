@@ -388,6 +388,7 @@ def _authorised(share: Share, by: str) -> dict[str, Any]:
     changes: dict[str, Any] = {"state": PaymentState.AUTHORISED, "authorised_by": by}
     if share.authorised_by is not None:
         changes["authorised_before"] = (*(share.authorised_before or ()), share.authorised_by)
+        changes["retrying"] = tuple(one.end_to_end_id for one in share.failed)
     return changes
 
 
@@ -398,6 +399,7 @@ def _instructed(share: Share, told: tuple[Instruction, ...]) -> dict[str, Any]:
     return {
         "state": PaymentState.FAILED if failed else PaymentState.INSTRUCTED,
         "instructions": instructions,
+        "retrying": None,
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from temporalio.testing import TimeSkipper
 
 from countersign.banking.money import written
@@ -162,6 +162,24 @@ async def test_a_payment_that_came_back_is_authorised_again_paid_under_a_new_id_
     trail = await paying.trail()
     assert trail.count("payment.failed") == 1
     assert trail.count("tranche.instructed") == 2
+
+
+async def test_an_import_that_broke_off_is_finished_under_its_key_and_says_what_it_did(
+    paying: Paying, office: Office, database: Database
+) -> None:
+    line, key = await paying.line("il"), f"broken-off-{paying.id}"
+    first = await brought(office, line, key=key)
+    after = await paying.trail()
+    s = t.bank_statement.c
+    async with (
+        database.transaction() as connection
+    ):  # as if the process had died before it could write the result
+        await connection.execute(
+            update(t.bank_statement).where(s.key == key).values(ended_at=None, result=None)
+        )
+    again = await brought(office, line, key=key, process=1)
+    assert again.json() == first.json()
+    assert await paying.trail() == after
 
 
 async def test_lines_that_are_not_right_are_told_one_by_one_and_change_nothing(

@@ -6,14 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from countersign.domain import funding
+from countersign.domain import funding, rules, steps
 from countersign.domain.amounts import Amount
 from countersign.domain.audit import AuditEntry
+from countersign.domain.commands import AuthoriseTranche, ReportPayment
 from countersign.domain.funding import BankOutcome, Instruction, PaymentState, Share, Tranche
 from countersign.domain.initiative import replay
 from countersign.domain.projection import Task
+from countersign.domain.proposal import Proposal
 from countersign.domain.stage import Stage
-from tests.domain.lives import Life, active_life, holder
+from tests.domain.lives import Life, active_life, body_of, holder, two_sides
 
 BOOKED, RETURNED = BankOutcome.BOOKED, BankOutcome.RETURNED
 
@@ -154,11 +156,57 @@ def test_a_payment_that_comes_back_while_another_is_tried_again_fails_the_part_o
     share = share.model_copy(
         update={"instructions": tuple(one.model_copy(update={"outcome": RETURNED}) for one in (a, b))}
     )
+    share = share.model_copy(update={"retrying": ("a",)})  # the other one came back after the authorisation
     tranche = Tranche(number=1, trigger="signature", shares={"il": share})
-    both = funding.instructions("i", tranche, "il")
-    assert [(one.replaces, one.attempt) for one in both] == [("a", 2), ("b", 2)]
-    after = share.model_copy(update={"instructions": (*share.instructions, both[0])})
+    (again,) = funding.instructions("i", tranche, "il")
+    assert (again.replaces, again.attempt) == ("a", 2)
+    after = share.model_copy(update={"instructions": (*share.instructions, again)})
     assert [one.end_to_end_id for one in after.failed] == ["b"]
+
+
+def test_what_comes_back_after_the_new_authorisation_waits_for_one_of_its_own() -> None:
+    agreement, proposal = two_sides()
+    body = body_of(proposal)
+    other = dict(body["partners"][0], id="nirgends", role="partner", name={"en": "Nirgends"})
+    body["partners"].append(other)
+    body["budget"].append(
+        {
+            "partner": "nirgends",
+            "category": "personnel",
+            "description": "People",
+            "amount": {"minor": 7, "unit": "ILS"},
+        }
+    )
+    life = active_life((agreement, Proposal.model_validate(body)))
+    for side in life.sides:
+        life.authorise(1, side)
+    first, second = money(life)
+    life.bank(1, "il", RETURNED, first)
+    # As it stands between the authorisation and the record of what the bank was told.
+    command = AuthoriseTranche(
+        id=life.next_id(), caller=holder("il", "finance_officer", "x"), tranche=1, directorate="il"
+    )
+    life.write(rules.receive(life.state, command, life.now))
+    told = steps.to_instruct(life.state, life.state.tranches[0])
+    report = ReportPayment(
+        id=life.next_id(),
+        caller=holder("il", "finance_officer", "second"),
+        tranche=1,
+        directorate="il",
+        end_to_end_id=second.end_to_end_id,
+        outcome=RETURNED,
+        amount=second.amount,
+        statement="sha256:" + "5" * 64,
+    )
+    life.write(rules.receive(life.state, report, life.now))
+    assert share(life).state is PaymentState.AUTHORISED
+    assert steps.to_instruct(life.state, life.state.tranches[0]) == told
+    assert [one.replaces for one in told["il"]] == [first.end_to_end_id]
+    life.settle()
+    assert share(life).state is PaymentState.FAILED
+    life.authorise(1, "il")
+    assert share(life).state is PaymentState.INSTRUCTED
+    assert [one.attempt for one in money(life)] == [2, 2]
 
 
 def test_compute_is_allocated_and_no_bank_says_anything_of_it() -> None:
