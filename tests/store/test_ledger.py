@@ -169,7 +169,7 @@ BEYOND = 100_000_01 + 1  # ILS, minor units; the whole commitment and one
 @pytest.mark.parametrize(
     ("lines", "fault"),
     [
-        ([], "does not balance"),
+        ([], "has no entries"),
         ([("disbursed", 1)], "does not balance"),
         ([("disbursed", 1), ("treasury", -2)], "does not balance"),
         ([("disbursed", 2), ("treasury", -1), ("instructed", -2)], "does not balance"),

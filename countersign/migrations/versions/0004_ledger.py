@@ -20,12 +20,47 @@ ACCOUNTS = (
     "accepted", "recoverable", "claimed",
 )  # fmt: skip
 
-CHECK = """
-CREATE FUNCTION check_ledger() RETURNS trigger LANGUAGE plpgsql AS $$
+CHECK_TRANSACTION = """
+CREATE FUNCTION check_ledger_transaction() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    -- Whether its entries sum to zero is checked with each of them.
+    IF NOT EXISTS (
+        SELECT FROM ledger_entry
+        WHERE initiative_id = NEW.initiative_id AND sequence = NEW.sequence AND number = NEW.number
+    ) THEN
+        RAISE EXCEPTION 'transaction %.% of % has no entries', NEW.sequence, NEW.number, NEW.initiative_id
+            USING ERRCODE = 'check_violation';
+    END IF;
+
+    IF NOT EXISTS (
+        SELECT FROM initiative i
+        JOIN agreement a ON (a.id, a.version) = (i.agreement_id, i.agreement_version),
+            jsonb_array_elements(a.body -> 'directorate') AS side
+        WHERE i.id = NEW.initiative_id AND side ->> 'id' = NEW.directorate
+            AND NEW.unit IN (side ->> 'currency', 'GPUh')
+    ) THEN
+        RAISE EXCEPTION '% is no unit of %', NEW.unit, NEW.directorate USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NULL;
+END $$
+"""
+
+CHECK_ENTRY = """
+CREATE FUNCTION check_ledger_entry() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     posted ledger_transaction;
     wrong record;
 BEGIN
+    IF (SELECT sum(minor) <> 0 FROM ledger_entry
+        WHERE initiative_id = NEW.initiative_id AND sequence = NEW.sequence AND number = NEW.number) THEN
+        RAISE EXCEPTION 'transaction %.% of % does not balance', NEW.sequence, NEW.number, NEW.initiative_id
+            USING ERRCODE = 'check_violation';
+    END IF;
+
+    IF NEW.account NOT IN ('reserved', 'committed', 'instructed', 'disbursed', 'recovered') THEN
+        RETURN NULL;
+    END IF;
+
     -- Whoever else writes the ledger of this initiative waits until this is committed, and then sees it. With a
     -- snapshot from before the wait it would not, and two payments could both take what is left.
     IF current_setting('transaction_isolation') <> 'read committed' THEN
@@ -35,23 +70,6 @@ BEGIN
     PERFORM 1 FROM initiative WHERE id = NEW.initiative_id FOR NO KEY UPDATE;
     SELECT * INTO STRICT posted FROM ledger_transaction
     WHERE initiative_id = NEW.initiative_id AND sequence = NEW.sequence AND number = NEW.number;
-
-    IF (SELECT coalesce(sum(minor), 0) <> 0 OR count(*) < 2 FROM ledger_entry
-        WHERE initiative_id = NEW.initiative_id AND sequence = NEW.sequence AND number = NEW.number) THEN
-        RAISE EXCEPTION 'transaction %.% of % does not balance', NEW.sequence, NEW.number, NEW.initiative_id
-            USING ERRCODE = 'check_violation';
-    END IF;
-
-    IF NOT EXISTS (
-        SELECT FROM initiative i
-        JOIN agreement a ON (a.id, a.version) = (i.agreement_id, i.agreement_version),
-            jsonb_array_elements(a.body -> 'directorate') AS side
-        WHERE i.id = posted.initiative_id AND side ->> 'id' = posted.directorate
-            AND posted.unit IN (side ->> 'currency', 'GPUh')
-    ) THEN
-        RAISE EXCEPTION '% is no unit of %', posted.unit, posted.directorate
-            USING ERRCODE = 'check_violation';
-    END IF;
 
     -- At every instant of the side's account, not only at its end.
     SELECT * INTO wrong FROM (
@@ -151,16 +169,16 @@ def upgrade() -> None:
         ),
         comment="The lines of the ledger's transactions: debits positive, credits negative, zero in sum.",
     )
-    op.execute(CHECK)
+    op.execute(CHECK_TRANSACTION)
+    op.execute(CHECK_ENTRY)
     for table in ("ledger_transaction", "ledger_entry"):
         op.execute(
             f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
             "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
         )
-        # A transaction without entries is found by its own row, an entry that comes later by that one's.
         op.execute(
             f"CREATE CONSTRAINT TRIGGER {table}_holds AFTER INSERT ON {table} "
-            "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_ledger()"
+            f"DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_{table}()"
         )
         op.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {table}_append_only")
         op.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {table}_holds")
@@ -201,4 +219,5 @@ def downgrade() -> None:
     op.execute("DROP VIEW ledger_balance")
     op.drop_table("ledger_entry")
     op.drop_table("ledger_transaction")
-    op.execute("DROP FUNCTION check_ledger")
+    op.execute("DROP FUNCTION check_ledger_entry")
+    op.execute("DROP FUNCTION check_ledger_transaction")
