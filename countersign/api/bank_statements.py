@@ -152,9 +152,11 @@ class _Telling:
                     line = lines[index]
                     views[index] = await self._one(line, views[index], told[line.end_to_end_id or ""])
 
-        async with asyncio.TaskGroup() as group:
-            for indices in of_initiative.values():
-                group.create_task(one_initiative(indices))
+        # All of them come to their end, so that nothing is told behind the caller's back after an answer.
+        ended = await asyncio.gather(*map(one_initiative, of_initiative.values()), return_exceptions=True)
+        for problem in ended:
+            if problem is not None:
+                raise problem
         return views
 
     def _counts(self, line: Line) -> bool:

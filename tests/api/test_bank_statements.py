@@ -11,9 +11,14 @@ import pytest
 from sqlalchemy import select, update
 from temporalio.testing import TimeSkipper
 
+from countersign.api.bank_statements import _Telling
+from countersign.api.errors import Problem
+from countersign.api.identity import Identity
+from countersign.banking.camt054 import Limits, read_notification
+from countersign.banking.matching import CURRENCIES, match
 from countersign.banking.money import written
 from countersign.runtime.embedded.services import Services
-from countersign.store import statements
+from countersign.store import payments, statements
 from countersign.store import tables as t
 from countersign.store.session import Database
 from tests.banking.making import details, entry, notification
@@ -270,6 +275,35 @@ async def test_what_is_no_statement_is_told_and_leaves_nothing(
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.headers["content-type"] == "application/problem+json"
     assert await imports() == before
+
+
+class Away:
+    """A workflow engine that does not answer."""
+
+    async def tell(self, *_: object) -> None:
+        raise Problem("unavailable", "not now")
+
+
+async def test_an_engine_that_is_away_is_told_as_such_and_the_import_stays_unfinished(
+    paying: Paying, database: Database
+) -> None:
+    (one,) = await paying.told("il")
+    line = await paying.line("il")
+    notice = read_notification(notification(line).encode(), Limits(currencies=CURRENCIES))
+    async with database.reading() as connection:
+        told = await payments.told(connection, {one.end_to_end_id})
+    me = Identity(
+        person="il/il-finance-2",
+        name="",
+        contact=None,
+        role="staff",
+        directorate="il",
+        offices=("finance_officer",),
+    )
+    telling = _Telling(Away(), database, me, "a-key", notice.content, resumed=False)  # type: ignore[arg-type]
+    with pytest.raises(Problem, match="unavailable"):
+        await telling.all(match(notice, told, "il"), told)
+    assert await paying.state("il") == "instructed"
 
 
 async def test_an_import_needs_a_key(office: Office, services: Services) -> None:
