@@ -12,6 +12,7 @@ from hypothesis.stateful import invariant
 
 from countersign.domain import funding
 from countersign.domain.facts import ACTIONS
+from countersign.domain.funding import BankOutcome
 from countersign.domain.ledger import (
     POSTED,
     Account,
@@ -26,7 +27,7 @@ from countersign.domain.ledger import (
 )
 from countersign.domain.matter import Response
 from countersign.domain.stage import Stage
-from tests.domain.lives import Life, active_life, three_sides, two_sides
+from tests.domain.lives import Life, active_life, holder, three_sides, two_sides
 from tests.domain.test_walks import Walk
 from tests.people import ROOT
 
@@ -240,3 +241,28 @@ def test_the_page_on_the_ledger_names_every_account_code_and_fact_of_it() -> Non
     told = set(re.findall(r"`([a-z_.]+)`", "\n".join(rows)))
     quiet = {"report.submitted"}  # only what is accepted moves something
     assert told == {*Account, *Code, *POSTED, "active"} - quiet
+
+
+def test_what_came_back_returns_to_the_treasury_and_is_confirmed_with_the_rest_once_it_is_paid_again() -> (
+    None
+):
+    life = active_life()
+    for side in life.sides:
+        life.authorise(1, side)
+    life.confirm(1, "il")
+    paid = check(ledger_of(life.entries))
+    lost = next(one for one in life.state.tranches[0].shares["il"].current if one.is_money)
+    unit, minor = lost.amount.unit, lost.amount.minor
+    assert life.bank(1, "il", BankOutcome.RETURNED, lost).status == "counted"
+    after = check(ledger_of(life.entries))
+    whole = paid[Place("il", unit, Account.DISBURSED)]
+    assert after.get(Place("il", unit, Account.DISBURSED), 0) == 0
+    assert after.get(Place("il", unit, Account.INSTRUCTED), 0) == whole - minor
+    assert after.get(Place("il", unit, Account.TREASURY), 0) == minor - whole
+    assert codes(ledger_of(life.entries))[-2:] == ["payment_unconfirmed", "payment_returned"]
+
+    assert life.authorise(1, "il", holder("il", "finance_officer", "second")).status == "counted"
+    assert life.confirm(1, "il", holder("il", "finance_officer", "third")).status == "counted"
+    again = check(ledger_of(life.entries))
+    assert per_side(again, Account.DISBURSED) == per_side(paid, Account.DISBURSED)
+    assert again == {place: value for place, value in book_of(life.state).balances.items() if value}
