@@ -123,7 +123,9 @@ async def test_a_hundred_kills_on_the_way_to_the_bank_double_nothing_and_lose_no
         rows = (
             await connection.execute(select(p.end_to_end_id).where(p.initiative_id == life.state.id))
         ).all()
-        files = (await connection.execute(select(t.payment_file))).all()
+        own = select(p.message_id).where(p.initiative_id == life.state.id)
+        statement = select(t.payment_file).where(t.payment_file.c.message_id.in_(own))
+        files = (await connection.execute(statement)).all()
     assert sorted(row.end_to_end_id for row in rows) == sorted(
         one.end_to_end_id for order in orders for one in order.instructions
     )
