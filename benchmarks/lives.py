@@ -307,7 +307,8 @@ class Life:
         for side, instructions in fact.instructions.items():
             self.instructed.append(Instructed(number, side, instructions, self.now))
             for one in instructions:
-                attempt = f"{IDENTIFIER}/{number}/{side}/{one.amount.unit}/1"
+                payee = "/".join(part for part in (side, one.partner, one.amount.unit) if part)
+                attempt = f"{IDENTIFIER}/{number}/{payee}/{one.attempt or 1}"
                 self._derive(one.end_to_end_id, "end_to_end", attempt.encode())
 
     # ---- what is written
