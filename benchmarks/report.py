@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -36,7 +37,7 @@ def publish(parts: Mapping[str, Sequence[Row]]) -> None:
         text += [f"### {title}", table(rows)]
         held = [one for one in rows if one.ratio is not None]
         if held:
-            chart = CHARTS / f"{title.lower().replace(' ', '-')}.svg"
+            chart = CHARTS / f"{'-'.join(re.findall('[a-z]+', title.lower()))}.svg"
             chart.write_text(bars(title, held), encoding="utf-8")
             text.append(f"![{title}: ratios to what they are held against](performance/{chart.name})")
     page = PAGE.read_text(encoding="utf-8")
