@@ -61,7 +61,7 @@ def _machine() -> str:
 
 def bars(title: str, rows: Sequence[Row]) -> str:
     """An SVG with a bar for each ratio; the line at 1 is what it is held against."""
-    width, label, line = 900, 430, 22
+    width, label, line = 1080, 560, 22
     height = line * len(rows) + 50
     most = max(2.0, *(one.ratio or 0 for one in rows))
     scale = (width - label - 60) / most
@@ -74,8 +74,8 @@ def bars(title: str, rows: Sequence[Row]) -> str:
         y, ratio = 20 + number * line, one.ratio or 0
         colour = {None: "#8a94a6", True: "#2f7d4f", False: "#b4442f"}[one.met]
         parts.append(
-            f'<text x="{label - 8}" y="{y + 11}" text-anchor="end">{escape(one.name[:52])} / '
-            f"{escape(one.against[:24])}</text>"
+            f'<text x="{label - 8}" y="{y + 11}" text-anchor="end">{escape(one.name)} / '
+            f"{escape(one.against)}</text>"
             f'<rect x="{label}" y="{y}" width="{max(1, ratio * scale):.0f}" height="{line - 7}" fill="{colour}"/>'
             f'<text x="{label + ratio * scale + 5:.0f}" y="{y + 11}">{ratio:.2f}</text>'
         )
