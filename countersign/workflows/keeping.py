@@ -101,14 +101,7 @@ class Keeper:
         after, entries = entries_for(before, happened, now)
         recorded = await self._signed_and_recorded(happened, after, entries, now)
         if recorded is None:
-            questions = self._foreseen(after, now)
-            recorded = await workflow.execute_local_activity(
-                "record",
-                args=[_json(before, after, entries), questions],
-                result_type=Recorded,
-                **options.RECORD,
-            )
-            self._answered |= dict(zip(map(_asked, questions), recorded.deadlines, strict=False))
+            recorded = await self._write("record", after, entries, now)
         elif recorded.signed:
             after = replay(after, recorded.signed)
         if recorded.standing:
@@ -139,20 +132,30 @@ class Keeper:
         order = SigningOrder(
             directorate=position.directorate, document=position_document(after, matter, position)
         )
-        questions = self._foreseen(signed, now)
-        recorded: Recorded = await workflow.execute_local_activity(
-            "sign_and_record",
-            args=[_json(self.state, signed, (*entries, *further)), order, questions],
-            result_type=Recorded,
-            **options.RECORD,
-        )
-        self._answered |= dict(zip(map(_asked, questions), recorded.deadlines, strict=False))
+        recorded = await self._write("sign_and_record", signed, (*entries, *further), now, order)
         return recorded if recorded.signed else None
 
-    def _foreseen(self, after: InitiativeState, now: datetime) -> list[DeadlineQuestion]:
-        """The deadlines that the workflow's next step will ask for: those of the matter which that step opens."""
+    async def _write(
+        self,
+        activity: str,
+        after: InitiativeState,
+        entries: tuple[AuditEntry, ...],
+        now: datetime,
+        *more: SigningOrder,
+    ) -> Recorded:
+        """Have an activity write the step to ``after``, and count the deadlines that the next step will ask for.
+
+        Nobody on the way needs to take the step apart again: it goes to the database as the JSON that it is here. The
+        next step asks for the deadlines of the matter that it opens.
+        """
+        step = step_of(self.state, after, entries).model_dump_json().encode()
         kind = steps.opens_next(self.state, after)
-        return self._matter_questions(kind, after, now) if kind is not None else []
+        questions = self._matter_questions(kind, after, now) if kind is not None else []
+        recorded: Recorded = await workflow.execute_local_activity(
+            activity, args=[step, *more, questions], result_type=Recorded, **options.RECORD
+        )
+        self._answered |= dict(zip(map(_asked, questions), recorded.deadlines, strict=False))
+        return recorded
 
     async def _look_up(self, command: AnyCommand) -> dict[str, Any]:
         """What a message needs from the record, or from the calendar, to be decided on."""
@@ -271,11 +274,6 @@ class Keeper:
         except TimeoutError:
             return condition()
         return True
-
-
-def _json(before: InitiativeState, after: InitiativeState, entries: tuple[AuditEntry, ...]) -> bytes:
-    """A step as it goes to the database: nobody on the way needs to take it apart again."""
-    return step_of(before, after, entries).model_dump_json().encode()
 
 
 def _asked(question: DeadlineQuestion) -> str:

@@ -15,6 +15,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from temporalio.workflow import NondeterminismError
 
 from countersign.worker import SANDBOX
+from countersign.workflows import options
 from countersign.workflows.initiative import InitiativeWorkflow
 from countersign.workflows.keeping import Keeper
 from tests.workflows.record import HISTORIES, LIVES
@@ -94,13 +95,11 @@ async def test_an_activity_called_once_more_makes_replay_fail(monkeypatch: pytes
     deadlines = Keeper.matter_deadlines
 
     async def twice(self: Keeper, kind: Any) -> Any:
-        await deadlines(self, kind)
+        await workflow.execute_local_activity("working_day_deadlines", [], **options.LOOK_UP)
         return await deadlines(self, kind)
 
     monkeypatch.setattr(Keeper, "matter_deadlines", twice)
-    with pytest.raises(
-        (NondeterminismError, RuntimeError), match=r"(?i)nondeterminism|decoding arguments|empty sequence"
-    ):
+    with pytest.raises((NondeterminismError, RuntimeError), match=r"(?i)nondeterminism|decoding arguments"):
         await replayer().replay_workflow(runs_of(HISTORIES / "refused.json")[0])
 
 
