@@ -31,7 +31,8 @@ from sqlalchemy import Table, make_url
 
 from benchmarks.lives import EMAIL, IDENTIFIER, LEAD, REFERENCE, START, TITLE, Derived, Life
 from benchmarks.servers import Measured
-from countersign.domain.agreement import ProgrammeAgreement, read
+from countersign.domain.agreement import ProgrammeAgreement
+from countersign.domain.agreement_file import read
 from countersign.domain.audit import chain_faults, rfc3339
 from countersign.domain.ids import uuid7
 from countersign.domain.initiative import InitiativeState, replay

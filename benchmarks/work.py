@@ -19,7 +19,8 @@ from temporalio.testing import TimeSkipper
 
 from benchmarks.servers import Measured
 from countersign.cli.rehearsal import report_of
-from countersign.domain.agreement import FINANCE_OFFICE, ProgrammeAgreement, read
+from countersign.domain.agreement import FINANCE_OFFICE, ProgrammeAgreement
+from countersign.domain.agreement_file import read
 from countersign.domain.ids import uuid7
 from countersign.domain.matter import Caller, Response, SignOff
 from countersign.domain.model import Model

@@ -20,7 +20,8 @@ from countersign.activities.outbox import Outbox
 from countersign.activities.payments import Bank, OnRecord, Payments
 from countersign.activities.record import Recording
 from countersign.activities.signing import Signing
-from countersign.domain.agreement import ProgrammeAgreement, read
+from countersign.domain.agreement import ProgrammeAgreement
+from countersign.domain.agreement_file import read
 from countersign.runtime.settings import Settings
 from countersign.runtime.temporal import connect
 from countersign.store import agreements

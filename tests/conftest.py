@@ -15,7 +15,8 @@ import pytest
 from temporalio.testing import TimeSkipper
 
 from countersign import worker as worker_process
-from countersign.domain.agreement import ProgrammeAgreement, read
+from countersign.domain.agreement import ProgrammeAgreement
+from countersign.domain.agreement_file import read
 from countersign.runtime.embedded.ports import free_ports
 from countersign.runtime.embedded.services import Services, embedded_services
 from countersign.runtime.resources import default_agreement

@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from countersign.cli import app
-from countersign.domain.agreement import read
+from countersign.domain.agreement_file import read
 from countersign.runtime.settings import Settings
 
 ROOT = Path(__file__).parents[1]

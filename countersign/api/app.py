@@ -29,7 +29,7 @@ from countersign.api import (
 from countersign.api.edge import Edge
 from countersign.api.gateway import Gateway
 from countersign.api.identity import Verifier, trusted
-from countersign.domain.agreement import read
+from countersign.domain.agreement_file import read
 from countersign.runtime.settings import Settings
 from countersign.runtime.temporal import connect
 from countersign.store import agreements

@@ -19,7 +19,8 @@ from countersign.cli.client import (
     initiative_path,
 )
 from countersign.cli.output import DEFAULT_HOME, Failure, HomeOption, JsonOption, Status, out, print_json
-from countersign.domain.agreement import AgreementFaults, ProgrammeAgreement, read
+from countersign.domain.agreement import ProgrammeAgreement
+from countersign.domain.agreement_file import AgreementFaults, read
 
 decision = typer.Typer(no_args_is_help=True, help="Joint decisions, and their signatures.")
 

@@ -22,14 +22,8 @@ from countersign.cli.output import (
     say,
     say_table,
 )
-from countersign.domain.agreement import (
-    AgreementFaults,
-    ChainStep,
-    Fault,
-    MatterKind,
-    ProgrammeAgreement,
-    read,
-)
+from countersign.domain.agreement import ChainStep, MatterKind, ProgrammeAgreement
+from countersign.domain.agreement_file import AgreementFaults, Fault, read
 from countersign.domain.amounts import Amount
 from countersign.domain.stage import Stage
 from countersign.domain.toml_lines import lines

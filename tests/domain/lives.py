@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from countersign.domain import clock, reporting, rules, steps
-from countersign.domain.agreement import ChainStep, MatterKind, ProgrammeAgreement, read
+from countersign.domain.agreement import ChainStep, MatterKind, ProgrammeAgreement
+from countersign.domain.agreement_file import read
 from countersign.domain.amounts import Amount, split
 from countersign.domain.audit import AuditEntry
 from countersign.domain.canonical import content_hash

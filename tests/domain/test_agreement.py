@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from countersign.domain import agreement as agreements
-from countersign.domain.agreement import AgreementFaults, Fault, MatterKind, ProgrammeAgreement, read
+from countersign.domain import agreement_file as agreements
+from countersign.domain.agreement import MatterKind, ProgrammeAgreement
+from countersign.domain.agreement_file import AgreementFaults, Fault, read
 from countersign.domain.amounts import Amount
 from countersign.domain.toml_lines import lines
 

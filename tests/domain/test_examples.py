@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from countersign.domain import proposal as proposals
-from countersign.domain.agreement import ProgrammeAgreement, read
+from countersign.domain.agreement import ProgrammeAgreement
+from countersign.domain.agreement_file import read
 from countersign.domain.funding import plan
 from countersign.domain.proposal import Proposal, summarise
 from countersign.domain.reporting import Report, costs_per_side, report_faults

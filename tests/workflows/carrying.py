@@ -12,7 +12,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import TimeSkipper
 
 from countersign.cli.rehearsal import report_of
-from countersign.domain.agreement import ProgrammeAgreement, read
+from countersign.domain.agreement import ProgrammeAgreement
+from countersign.domain.agreement_file import read
 from countersign.domain.audit import AuditEntry
 from countersign.domain.facts import MessageRefused
 from countersign.domain.ids import uuid7

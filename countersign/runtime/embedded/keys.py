@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from countersign.domain.agreement import read
+from countersign.domain.agreement_file import read
 from countersign.runtime.embedded.home import Home
 from countersign.runtime.keys import new_key
 
