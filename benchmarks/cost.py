@@ -12,7 +12,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from benchmarks.rows import Goal, Row, row
 from benchmarks.servers import Measured
 from benchmarks.work import QUEUE, Work
-from countersign.workflows.options import workflow_id
+from countersign.domain.ids import workflow_id
 
 _ACTIONS: Final = (
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED,

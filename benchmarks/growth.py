@@ -26,12 +26,12 @@ from benchmarks.bulk import PER_INITIATIVE, PLANS, Bulk, Cast
 from benchmarks.rows import Goal, Row, at_least, at_most, row, table
 from benchmarks.servers import Measured, servers
 from countersign.domain.audit import chain_faults
+from countersign.domain.ids import workflow_id
 from countersign.domain.matter import Caller, Response, SignOff
 from countersign.domain.projection import Task, waited_for
 from countersign.runtime.embedded.ports import free_ports
 from countersign.runtime.migrate import migrate
 from countersign.store import trail
-from countersign.workflows import options
 from countersign.workflows.initiative import InitiativeWorkflow
 
 SMALL: Final = 100
@@ -262,7 +262,7 @@ class Open:
                 await self._measured.client.start_workflow(
                     InitiativeWorkflow.run,
                     begin,
-                    id=options.workflow_id(begin.submission.initiative),
+                    id=workflow_id(begin.submission.initiative),
                     task_queue="countersign",
                 )
 
@@ -299,7 +299,7 @@ class Open:
                     offices=(waits.office,),
                 ),
             )
-            handle = self._measured.client.get_workflow_handle(options.workflow_id(state.id))
+            handle = self._measured.client.get_workflow_handle(workflow_id(state.id))
             began = time.perf_counter()
             answer = await handle.execute_update(InitiativeWorkflow.sign_off, message)
             took.append((time.perf_counter() - began) * 1000)

@@ -26,7 +26,7 @@ from benchmarks.bare import QUEUE as BARE_QUEUE
 from benchmarks.bare import Bare
 from benchmarks.rows import Row, at_least, row, table
 from benchmarks.servers import Measured, servers
-from countersign.domain.ids import uuid7
+from countersign.domain.ids import uuid7, workflow_id
 from countersign.domain.matter import Caller, Response
 from countersign.domain.proposal import contact_key
 from countersign.runtime.embedded import identity
@@ -35,7 +35,6 @@ from countersign.store import initiatives
 from countersign.store import tables as t
 from countersign.workflows.initiative import InitiativeWorkflow
 from countersign.workflows.messages import Begin, Submit
-from countersign.workflows.options import workflow_id
 
 READER: Final = "il-officer"
 MATTERS: Final = 3

@@ -21,14 +21,13 @@ from benchmarks.servers import Measured
 from countersign.cli.rehearsal import report_of
 from countersign.domain.agreement import FINANCE_OFFICE, ProgrammeAgreement
 from countersign.domain.agreement_file import read
-from countersign.domain.ids import uuid7
+from countersign.domain.ids import uuid7, workflow_id
 from countersign.domain.matter import Caller, Response, SignOff
 from countersign.domain.model import Model
 from countersign.domain.proposal import Proposal, contact_key
 from countersign.domain.reporting import ReportDue
 from countersign.runtime.resources import default_agreement, directory
 from countersign.store import agreements, documents, initiatives
-from countersign.workflows import options
 from countersign.workflows.initiative import InitiativeWorkflow
 from countersign.workflows.messages import (
     Answer,
@@ -108,7 +107,7 @@ class _Life:
     def __init__(self, work: Work, lives: Lives) -> None:
         self._work, self._lives = work, lives
         self.id = str(uuid7(datetime.now(UTC), secrets.token_bytes(10)))
-        self._handle: WorkflowHandle[Any, Any] = work.client.get_workflow_handle(options.workflow_id(self.id))
+        self._handle: WorkflowHandle[Any, Any] = work.client.get_workflow_handle(workflow_id(self.id))
         lead = work.proposal.lead
         assert lead is not None
         self._applicant = Caller(person="applicants/bench", contact=contact_key(lead.contact.email))

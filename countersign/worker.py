@@ -6,7 +6,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -14,6 +14,7 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from countersign.activities.budgets import Budgets
 from countersign.activities.deadlines import working_day_deadlines
 from countersign.activities.mandates import Mandates
 from countersign.activities.outbox import Outbox
@@ -24,7 +25,7 @@ from countersign.domain.agreement import ProgrammeAgreement
 from countersign.domain.agreement_file import read
 from countersign.runtime.settings import Settings
 from countersign.runtime.temporal import connect
-from countersign.store import agreements
+from countersign.store import agreements, budgets
 from countersign.store.session import Database
 from countersign.workflows import options
 from countersign.workflows.initiative import InitiativeWorkflow
@@ -67,6 +68,7 @@ def workers(
             Mandates(database).find_mandates,
             working_day_deadlines,
             payments.instruct_here,
+            Budgets(database, client).offer_money,
         ]
         made.append(
             Worker(
@@ -98,6 +100,11 @@ async def running(client: Client, settings: Settings) -> AsyncIterator[None]:
     try:
         async with database.transaction() as connection:
             await agreements.register(connection, agreement)
+            if settings.serve_initiatives:
+                await budgets.put(connection, agreement, datetime.now(UTC))
+        if settings.serve_initiatives:
+            # Whatever changed since, whether in the file or while nobody was there to say so.
+            await Budgets(database, client).offer_money(agreement.id)
         async with AsyncExitStack() as stack:
             for worker in workers(client, database, agreement, settings):
                 await stack.enter_async_context(worker)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -25,6 +26,24 @@ from tests.people import Office
 
 # Deployments run workflow code without the sandbox; what they run has passed these tests in it.
 os.environ["COUNTERSIGN_SANDBOX"] = "true"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def generous(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """All tests share one programme, whose yearly budgets a thousand initiatives would use up: here they are vast.
+
+    Tests of budgets have programmes of their own.
+    """
+    path = tmp_path_factory.mktemp("agreements") / "generous.toml"
+    text = default_agreement().read_text(encoding="utf-8")
+    vast = re.sub(
+        r"(?m)^amounts = .*", lambda line: re.sub(r'"[^"]* (\w+)"', r'"9,000,000,000,000 \1"', line[0]), text
+    )
+    path.write_text(vast, encoding="utf-8")
+    assert {a.minor >= 9 * 10**12 for one in read(vast).budget for a in one.amounts} == {True}
+    os.environ["COUNTERSIGN_AGREEMENT"] = str(path)
+    yield
+    del os.environ["COUNTERSIGN_AGREEMENT"]
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from countersign.activities.signing import Signing, SigningOrder
 from countersign.domain import draft
 from countersign.domain.agreement import Terms
 from countersign.domain.audit import AuditEntry
+from countersign.domain.budget import Lack
 from countersign.domain.commands import ExaminedProposal, ExaminedReport
 from countersign.domain.model import Model
 from countersign.domain.proposal import (
@@ -29,6 +30,7 @@ from countersign.domain.proposal import (
 )
 from countersign.domain.reporting import Report, costs_per_side, report_faults
 from countersign.store import agreements, documents, record
+from countersign.store.budgets import BudgetExceeded
 from countersign.store.session import Database
 
 
@@ -36,6 +38,7 @@ class Recorded(Model):
     """What became of a step: written; or ``standing`` are other entries found at its place, facts that an earlier
     attempt wrote and lost (ADR 0007).
 
+    ``lacking`` is what is too little for the money that it would reserve: then nothing was written.
     ``signed`` are the entries from a draft's signature on, as they were written; none when its side is not served
     here, and then nothing was written at all. ``deadlines`` answer the questions that came with the step.
     """
@@ -43,6 +46,7 @@ class Recorded(Model):
     standing: tuple[AuditEntry, ...] = ()
     signed: tuple[AuditEntry, ...] | None = None
     deadlines: tuple[datetime, ...] = ()
+    lacking: tuple[Lack, ...] = ()
 
 
 class Opening(Model):
@@ -94,7 +98,11 @@ class Recording:
     @activity.defn(name="record")
     async def record(self, step: bytes, questions: list[DeadlineQuestion]) -> Recorded:
         """Write a step (the JSON of a ``Step``) in one transaction; the same step again changes nothing."""
-        return Recorded(standing=await record.append(self._database, step), deadlines=_deadlines(questions))
+        try:
+            standing = await record.append(self._database, step)
+        except BudgetExceeded as exceeded:
+            return Recorded(lacking=exceeded.lacking)
+        return Recorded(standing=standing, deadlines=_deadlines(questions))
 
     @activity.defn(name="sign_and_record")
     async def sign_and_record(

@@ -15,6 +15,7 @@ from countersign import __version__
 from countersign.api import (
     audit,
     bank_statements,
+    budgets,
     carrying_out,
     errors,
     events,
@@ -44,6 +45,7 @@ _ROUTES: Final = (
     carrying_out,
     bank_statements,
     ledger,
+    budgets,
     audit,
     events,
 )

@@ -22,12 +22,12 @@ from countersign.api.errors import Problem
 from countersign.domain.commands import Command, fingerprint, message_key
 from countersign.domain.errors import CODES, RuleBroken
 from countersign.domain.facts import MessageRefused
+from countersign.domain.ids import workflow_id
 from countersign.domain.matter import SignOff
 from countersign.store import initiatives, trail
 from countersign.store.session import Database
 from countersign.workflows.initiative import InitiativeWorkflow
 from countersign.workflows.messages import Answer, Begin, Receipt, Submit
-from countersign.workflows.options import workflow_id
 
 log = structlog.get_logger(__name__)
 

@@ -15,7 +15,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from countersign.api.errors import Problem
 from countersign.api.schemas import HistorySentence
-from countersign.workflows.options import workflow_id
+from countersign.domain.ids import workflow_id
 
 
 async def runs(client: Client, initiative: str) -> list[WorkflowHistory]:

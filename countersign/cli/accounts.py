@@ -24,8 +24,8 @@ from countersign.cli.output import (
     instant,
     print_json,
     say_table,
+    signed,
 )
-from countersign.domain.amounts import Amount
 
 _PAGE: Final = 1000  # transactions; the most that the API gives at once
 
@@ -70,7 +70,7 @@ def ledger(
     say_table(
         ("side", "account", "balance"),
         (
-            (one["directorate"], one["account"], _signed(one["minor"], one["unit"]))
+            (one["directorate"], one["account"], signed(one["minor"], one["unit"]))
             for one in found["balances"]
         ),
         title="Balances",
@@ -83,8 +83,4 @@ def _told(one: Any) -> tuple[str, str, str, str]:
     debited = [entry["account"] for entry in one["entries"] if entry["minor"] > 0]
     amount = sum(entry["minor"] for entry in one["entries"] if entry["minor"] > 0)
     what = one["code"].replace("_", " ")
-    return what, ", ".join(credited), ", ".join(debited), _signed(amount, one["unit"])
-
-
-def _signed(minor: int, unit: str) -> str:
-    return f"{'-' if minor < 0 else ''}{Amount(abs(minor), unit)}"
+    return what, ", ".join(credited), ", ".join(debited), signed(amount, one["unit"])

@@ -93,6 +93,11 @@ def amounts(some: Iterable[Mapping[str, Any]]) -> str:
     return ", ".join(str(Amount(one["minor"], one["unit"])) for one in some)
 
 
+def signed(minor: int, unit: str) -> str:
+    """Minor units that may be negative, written like an amount."""
+    return f"{'-' if minor < 0 else ''}{Amount(abs(minor), unit)}"
+
+
 def in_one_language(texts: Mapping[str, str]) -> str:
     """A text that is given in several languages, in English where there is an English one."""
     return texts.get("en") or next(iter(texts.values()), "")

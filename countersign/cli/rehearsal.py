@@ -19,7 +19,7 @@ from countersign import worker
 from countersign.domain.agreement import ProgrammeAgreement
 from countersign.domain.amounts import Amount, split
 from countersign.domain.funding import PAID
-from countersign.domain.ids import uuid7
+from countersign.domain.ids import uuid7, workflow_id
 from countersign.domain.matter import Caller, Response
 from countersign.domain.projection import BY_THE_SYSTEM, TOLD, Task, Waiting
 from countersign.domain.proposal import Proposal, contact_key
@@ -29,7 +29,6 @@ from countersign.runtime.embedded.services import Services, embedded_services
 from countersign.runtime.signals import run_until_signalled
 from countersign.store import agreements, documents, initiatives, trail
 from countersign.store.session import Database
-from countersign.workflows import options
 from countersign.workflows.initiative import InitiativeWorkflow
 from countersign.workflows.messages import (
     Answer,
@@ -114,7 +113,7 @@ class _Rehearsal:
         self._messages = 0
         self.id = str(uuid7(datetime.now(UTC), secrets.token_bytes(10)))
         self._handle: WorkflowHandle[InitiativeWorkflow, Ended] = services.client.get_workflow_handle_for(
-            InitiativeWorkflow.run, options.workflow_id(self.id)
+            InitiativeWorkflow.run, workflow_id(self.id)
         )
 
     async def run(self) -> Life:

@@ -107,7 +107,7 @@ def skip(
     """Move one initiative's clock ahead (embedded default only); the clocks of the others stay as they are."""
     from temporalio.service import RPCError
 
-    from countersign.workflows.options import workflow_id
+    from countersign.domain.ids import workflow_id
 
     ahead = parse_duration(duration)
     endpoints = Home(home).endpoints()

@@ -98,6 +98,19 @@ class Area(Block):
     ceilings: dict[Identifier, tuple[WrittenAmount, ...]]
 
 
+class Budget(Block):
+    """What a side gives the programme in a calendar year (UTC), at most: in all, or to one area.
+
+    Without a ``year`` it holds for every year that has none of its own. A side, area and unit without any is not
+    bounded. Budgets are set year by year, so they are in the agreement's file, and not in its content hash.
+    """
+
+    directorate: Identifier
+    area: Identifier | None = None
+    year: Annotated[int, Field(ge=2000, le=2999)] | None = None
+    amounts: tuple[WrittenAmount, ...] = Field(min_length=1)
+
+
 class Kind(Block):
     """A form that an initiative takes; ``months`` is its shortest and longest duration."""
 
@@ -202,6 +215,7 @@ class ProgrammeAgreement(Block):
     reporting: Reporting
     amendments: AmendmentLimits
     signing_key: tuple[SigningKey, ...] = ()
+    budget: tuple[Budget, ...] = ()
 
     @property
     def directorate_ids(self) -> tuple[str, ...]:
@@ -218,7 +232,7 @@ class ProgrammeAgreement(Block):
 
     def document_form(self) -> dict[str, Any]:
         """The agreement as JSON data, the form that its content hash is taken over."""
-        return self.model_dump(mode="json", exclude={"signing_key"})
+        return self.model_dump(mode="json", exclude={"signing_key", "budget"})
 
     def content_hash(self) -> str:
         return content_hash(self.document_form())

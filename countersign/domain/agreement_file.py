@@ -135,6 +135,7 @@ def _senseless(raw: _Lenient) -> Iterator[tuple[Path, str]]:
     yield from _directorate_faults(raw)
     yield from _key_faults(raw)
     yield from _area_faults(raw)
+    yield from _budget_faults(raw)
     yield from _chain_faults(raw)
     if languages := set(raw.strings("languages")):
         yield from _text_faults(raw.raw, languages, ())
@@ -230,7 +231,7 @@ def _area_faults(raw: _Lenient) -> Iterator[tuple[Path, str]]:
 def _ceiling_faults(
     raw: _Lenient, here: Path, side: str, currency: str | None, funds: list[str]
 ) -> Iterator[tuple[Path, str]]:
-    allowed = [unit for fund, unit in (("money", currency), ("compute", COMPUTE_UNIT)) if fund in funds]
+    allowed = _units(currency, funds)
     units: list[str | None] = []
     for i, written in enumerate(raw.strings(*here)):
         unit = _unit(written)
@@ -244,6 +245,39 @@ def _ceiling_faults(
     for missing in allowed:
         if missing is not None and missing not in units and None not in units:
             yield here, f"there is no ceiling in {missing}"
+
+
+def _budget_faults(raw: _Lenient) -> Iterator[tuple[Path, str]]:
+    currencies = _currencies(raw)
+    funds = {raw.text(*path, "id"): raw.strings(*path, "funds") for path, _ in raw.tables("area")}
+    seen: set[tuple[str, str | None, object, str]] = set()
+    for path, block in raw.tables("budget"):
+        side, area = raw.text(*path, "directorate"), raw.text(*path, "area")
+        if side is None:
+            continue
+        if side not in currencies:
+            yield (*path, "directorate"), f"there is no directorate {side!r}"
+            continue
+        if area is not None and area not in funds:
+            yield (*path, "area"), f"there is no area {area!r}"
+            continue
+        given = funds[area] if area is not None else [fund for some in funds.values() for fund in some]
+        currency = currencies[side]
+        for i, written in enumerate(raw.strings(*path, "amounts")):
+            unit, here = _unit(written), (*path, "amounts", i)
+            if unit is None or (unit != COMPUTE_UNIT and currency is None):
+                continue  # the form, or the lack of a currency, was already found
+            if unit not in _units(currency, given):
+                yield here, f"{unit} is not what directorate {side!r} funds here"
+            place = (side, area, block.get("year"), unit)
+            if place in seen:
+                yield here, f"there is a budget in {unit} for this already"
+            seen.add(place)
+
+
+def _units(currency: str | None, funds: Iterable[str]) -> list[str | None]:
+    """The units in which a side gives what is funded."""
+    return [unit for fund, unit in (("money", currency), ("compute", COMPUTE_UNIT)) if fund in funds]
 
 
 def _unit(written: str | None) -> str | None:

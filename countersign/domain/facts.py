@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final
 from countersign.domain.agreement import ChainStep, MatterKind
 from countersign.domain.amounts import Amount
 from countersign.domain.audit import SYSTEM
+from countersign.domain.budget import Lack
 from countersign.domain.funding import Instruction, Tranche
 from countersign.domain.matter import Outcome, Position, Response
 from countersign.domain.model import Model
@@ -43,11 +44,14 @@ class Submitted(Fact):
 
 
 class StageEntered(Fact):
+    """``keeps_reserved`` where the money stays reserved although the stage by itself would give it back."""
+
     action = "stage.entered"
     stage: Stage
     before: Stage | None = None
     reason: str | None = None
     deadline: datetime | None = None
+    keeps_reserved: bool | None = None
 
 
 class EligibilityChecked(Fact):
@@ -218,6 +222,19 @@ class ProposalRevised(FromMessage):
 class CommitmentsFixed(Fact):
     action = "commitment.fixed"
     commitments: dict[str, tuple[Amount, ...]]
+
+
+class CommitmentsDeferred(Fact):
+    """Approved, and too little is left: the initiative waits, and keeps its place among those that wait."""
+
+    action = "commitment.deferred"
+    lacking: tuple[Lack, ...]
+
+
+class CommitmentsReleased(Fact):
+    """A refusal has become final: what stayed reserved for a complaint is given back."""
+
+    action = "commitment.released"
 
 
 class TranchesPlanned(Fact):

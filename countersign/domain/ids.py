@@ -21,6 +21,11 @@ def uuid7(at: datetime, entropy: bytes) -> UUID:
     return UUID(bytes=bytes(raw))
 
 
+def workflow_id(initiative: str) -> str:
+    """The id of the one workflow of an initiative."""
+    return f"initiative/{initiative}"
+
+
 def end_to_end_id(initiative: str, tranche: int, directorate: str, attempt: int) -> str:
     """The ISO 20022 end-to-end id (Max35Text) of one payment attempt: the same arguments, the same id.
 

@@ -12,11 +12,15 @@ from countersign.domain import audit
 from countersign.domain.agreement import MatterKind, Terms
 from countersign.domain.amounts import Amount
 from countersign.domain.audit import AuditEntry
+from countersign.domain.budget import Deferral
+from countersign.domain.budget import reason as why_it_waits
 from countersign.domain.commands import Answer, Seen, message_key
 from countersign.domain.errors import RuleBroken
 from countersign.domain.facts import (
     ACTIONS,
+    CommitmentsDeferred,
     CommitmentsFixed,
+    CommitmentsReleased,
     ConditionCleared,
     ConditionsSet,
     ConflictDeclared,
@@ -62,7 +66,7 @@ from countersign.domain.matter import OVERDUE, REMINDERS, Caller, Counted, Matte
 from countersign.domain.model import Model
 from countersign.domain.proposal import ProposalSummary
 from countersign.domain.reporting import ReportDue, ReportState
-from countersign.domain.stage import COMPLAINT_DAYS, TERMINAL, TRANSITIONS, Stage
+from countersign.domain.stage import COMPLAINT_DAYS, PROMISED, TERMINAL, TRANSITIONS, Stage
 
 
 class Condition(Model):
@@ -85,7 +89,8 @@ class InitiativeState(Model):
     """Everything a running initiative knows; the whole of it travels across continue-as-new.
 
     ``sequence`` and ``head`` are those of the last audit entry. ``answers`` are the messages seen, by
-    :func:`commands.message_key`.
+    :func:`commands.message_key`. ``reserved`` is whether the commitments are promised and not owed yet,
+    ``deferral`` that they can't be, as too little money is left.
     """
 
     id: str
@@ -106,6 +111,8 @@ class InitiativeState(Model):
     matters: tuple[Matter, ...] = ()
     conditions: tuple[Condition, ...] = ()
     commitments: dict[str, tuple[Amount, ...]] = Field(default_factory=dict)
+    reserved: bool = False
+    deferral: Deferral | None = None
     tranches: tuple[Tranche, ...] = ()
     reports: tuple[ReportDue, ...] = ()
     conflicted: tuple[str, ...] = ()
@@ -117,10 +124,10 @@ class InitiativeState(Model):
 
     def complaint_over(self, now: datetime) -> bool:
         """Whether a refusal is final: the time for a complaint is over, or one was dismissed."""
-        since = self.stage_since or now
-        answered = self.last_matter(MatterKind.COMPLAINT)
-        dismissed = answered is not None and not answered.is_open and answered.opened_at >= since
-        return dismissed or (now >= self.complaint_until and not (answered and answered.is_open))
+        complaint = self.last_matter(MatterKind.COMPLAINT)
+        if complaint is None or complaint.opened_at < (self.stage_since or now):
+            return now >= self.complaint_until
+        return not complaint.is_open and complaint.outcome is not Outcome.APPROVED
 
     @property
     def complaint_until(self) -> datetime:
@@ -239,10 +246,17 @@ def _changes(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str,
                 "ineligibilities": found,
                 "submitted_at": at,
             }
-        case StageEntered(stage=stage, reason=reason, deadline=deadline):
+        case StageEntered(stage=stage, reason=reason, deadline=deadline, keeps_reserved=keeps):
             if stage not in TRANSITIONS[state.stage]:
                 raise RuleBroken("stage_closed", f"there is no way from {state.stage} to {stage}")
-            return {"stage": stage, "stage_since": at, "stage_deadline": deadline, "stage_reason": reason}
+            return {
+                "stage": stage,
+                "stage_since": at,
+                "stage_deadline": deadline,
+                "stage_reason": reason,
+                "reserved": bool(keeps) or (state.reserved and stage in PROMISED),
+                "deferral": None,
+            }
         case ProposalRevised(version=version, summary=summary, ineligibilities=found):
             return {
                 "version": version,
@@ -272,7 +286,13 @@ def _changes(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str,
                 ),
             }
         case CommitmentsFixed(commitments=commitments):
-            return {"commitments": commitments}
+            return {"commitments": commitments, "reserved": True, "deferral": None}
+        case CommitmentsReleased():
+            return {"reserved": False}
+        case CommitmentsDeferred(lacking=lacking):
+            since = state.deferral.since if state.deferral else at
+            deferral = Deferral(since=since, lacking=lacking)
+            return {"deferral": deferral, "stage_reason": why_it_waits(lacking)}
         case TranchesPlanned(tranches=tranches):
             return {"tranches": tranches}
         case _:
@@ -284,7 +304,8 @@ def _changes_in_matters(state: InitiativeState, fact: Fact, entry: AuditEntry) -
     match fact:
         case MatterOpened():
             opened = Matter(**fact.model_dump(), content_hash=entry.subject or "", opened_at=at)
-            return {"matters": (*state.matters, opened)}
+            anew = {"deferral": None, "stage_reason": None} if state.deferral else {}
+            return {"matters": (*state.matters, opened), **anew}
         case SignedOff():
             counted = Counted(
                 **fact.model_dump(exclude={"matter", "fingerprint", "replaces"}),

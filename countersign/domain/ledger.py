@@ -17,6 +17,7 @@ from countersign.domain.amounts import Amount, total
 from countersign.domain.audit import AuditEntry
 from countersign.domain.facts import (
     CommitmentsFixed,
+    CommitmentsReleased,
     Fact,
     PaymentFailed,
     ReportAccepted,
@@ -29,7 +30,7 @@ from countersign.domain.funding import PAID, BankOutcome
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.model import Model
 from countersign.domain.reporting import ReportState
-from countersign.domain.stage import Stage
+from countersign.domain.stage import OWED, PROMISED, Stage
 
 
 class Account(StrEnum):
@@ -110,6 +111,7 @@ POSTED: Final[dict[str, type[Fact]]] = {
     one.action: one
     for one in (
         CommitmentsFixed,
+        CommitmentsReleased,
         StageEntered,
         TrancheInstructed,
         TranchePaid,
@@ -124,7 +126,7 @@ A tranche that is planned, due or reduced moves nothing: a plan is no money, and
 commitment is released with the rest of it when the initiative ends.
 """
 
-HOLDS: Final = frozenset({Stage.CONTRACTING, Stage.ACTIVE, Stage.SUSPENDED, Stage.CLOSING})
+HOLDS: Final = PROMISED | OWED
 """The stages in which something is reserved or committed; whichever other one is entered, the rest is released."""
 
 
@@ -215,11 +217,11 @@ def book_of(state: InitiativeState) -> Book:
                 gone = tuple(one.amount for one in told)
                 put(side, gone, Account.TREASURY, Account.INSTRUCTED)
             let_go[side] = (*let_go.get(side, ()), *gone)
-    if state.stage is Stage.CONTRACTING:
+    if state.stage is Stage.CONTRACTING or state.reserved:
         for side, amounts in state.commitments.items():
             put(side, amounts, Account.APPROPRIATION, Account.RESERVED)
     else:
-        for side, amounts in (state.commitments if state.stage in HOLDS else let_go).items():
+        for side, amounts in (state.commitments if state.stage in OWED else let_go).items():
             put(side, amounts, Account.APPROPRIATION, Account.COMMITTED)
     for report in state.reports:
         if report.state is ReportState.ACCEPTED:
@@ -238,7 +240,9 @@ def _moves(book: Book, fact: Fact) -> Iterator[Move]:
         case StageEntered(stage=Stage.ACTIVE):
             for side, amount in book.on(Account.RESERVED):
                 yield Move(Code.COMMITMENT_MADE, side, amount, Account.RESERVED, Account.COMMITTED)
-        case StageEntered(stage=stage) if stage not in HOLDS:
+        case StageEntered(stage=stage, keeps_reserved=None) if stage not in HOLDS:
+            yield from _released(book)
+        case CommitmentsReleased():
             yield from _released(book)
         case TrancheInstructed(instructions=instructions):
             told = {side: tuple(one.amount for one in some) for side, some in instructions.items()}

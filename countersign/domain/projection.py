@@ -33,10 +33,13 @@ class Task(StrEnum):
     COUNTERSIGN = "countersign"
     ESCALATED = "escalated"
     REPORT = "report"
+    BUDGET = "budget"
 
 
-BY_THE_SYSTEM: Final = frozenset({Task.INSTRUCT, Task.COUNTERSIGN})
-"""What a side's own worker does by itself; waited for only while that worker is away."""
+BY_THE_SYSTEM: Final = frozenset({Task.INSTRUCT, Task.COUNTERSIGN, Task.BUDGET})
+"""What nobody has to do: a side's own worker signs and instructs by itself, waited for only while it is away; and money
+in a side's budget comes free, or a new year brings some.
+"""
 
 TOLD: Final = frozenset({Task.ESCALATED})
 """What somebody is told and need not do: another office is silent beyond its deadline."""
@@ -71,7 +74,10 @@ class Version(Model):
 
 
 class Projection(Model):
-    """The rows that a step writes beside its audit entries; lists hold what the step changed, and no more."""
+    """The rows that a step writes beside its audit entries; lists hold what the step changed, and no more.
+
+    ``deferred`` names the budgets that the initiative waits for, as ``<directorate>/<unit>/<area>``.
+    """
 
     id: str
     reference: str
@@ -98,6 +104,7 @@ class Projection(Model):
     tranches: tuple[Tranche, ...] = ()
     reports: tuple[ReportDue, ...] = ()
     conditions: tuple[Condition, ...] | None = None
+    deferred: tuple[str, ...] | None = None
 
 
 class Event(Model):
@@ -163,7 +170,13 @@ def project(before: InitiativeState, after: InitiativeState, entries: Sequence[A
         tranches=_changed(before.tranches, after.tranches),
         reports=_changed(before.reports, after.reports),
         conditions=None if before.conditions == after.conditions else after.conditions,
+        deferred=None if before.deferral == after.deferral else _budgets(after),
     )
+
+
+def _budgets(state: InitiativeState) -> tuple[str, ...]:
+    lacking = state.deferral.lacking if state.deferral else ()
+    return tuple(f"{one.directorate}/{one.unit}/{one.area or ''}" for one in lacking)
 
 
 def waited_for(state: InitiativeState) -> Iterator[Waiting]:
@@ -174,6 +187,14 @@ def waited_for(state: InitiativeState) -> Iterator[Waiting]:
     for one in state.matters:
         if one.is_open:
             yield from _signers(one)
+    if state.deferral is not None:
+        for directorate in dict.fromkeys(one.directorate for one in state.deferral.lacking):
+            yield Waiting(
+                task=Task.BUDGET,
+                number=state.version,
+                directorate=directorate,
+                since=state.deferral.since,
+            )
     if state.stage is Stage.REVISION:
         yield Waiting(
             task=Task.NEW_VERSION, number=state.version + 1, since=since, deadline=state.stage_deadline
@@ -337,6 +358,7 @@ _TOLD: Final[dict[str, tuple[str, ...]]] = {
     "condition.cleared": ("number",),
     "condition.evidence_refused": ("number",),
     "complaint.lodged": (),
+    "commitment.deferred": (),
     "proposal.revised": ("version",),
     "proposal.corrected": ("version",),
     "tranche.due": ("number",),

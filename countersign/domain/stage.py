@@ -67,6 +67,21 @@ BEFORE_ACTIVE: Final = frozenset(
 )
 """The stages in which the applicant may withdraw."""
 
+PROMISED: Final = frozenset({_S.CONDITIONS, _S.CONTRACTING})
+"""The stages in which each side's money is reserved for the initiative by the joint decision."""
+
+OWED: Final = frozenset({_S.ACTIVE, _S.SUSPENDED, _S.CLOSING})
+"""The stages in which it is committed by the signed agreements."""
+
+KEPT: Final = frozenset(
+    {
+        (_S.CONTRACTING, _S.NOT_APPROVED),
+        (_S.DECISION, _S.NOT_APPROVED),
+        (_S.NOT_APPROVED, _S.DECISION),
+    }
+)
+"""The moves on which what is reserved stays so: a complaint may come, and an upheld one must not find it spent."""
+
 OPENS: Final[dict[Stage, MatterKind]] = {
     _S.ELIGIBILITY: MatterKind.CLEARANCE,
     _S.DECISION: MatterKind.PROPOSAL,

@@ -12,6 +12,7 @@ from datetime import datetime
 from countersign.domain import funding, matter
 from countersign.domain.agreement import MatterKind
 from countersign.domain.amounts import Amount
+from countersign.domain.budget import Lack
 from countersign.domain.canonical import content_hash
 from countersign.domain.commands import (
     ExaminedProposal,
@@ -19,7 +20,9 @@ from countersign.domain.commands import (
 from countersign.domain.decision import joint_decision
 from countersign.domain.errors import RuleBroken
 from countersign.domain.facts import (
+    CommitmentsDeferred,
     CommitmentsFixed,
+    CommitmentsReleased,
     ConditionsSet,
     EligibilityChecked,
     Happened,
@@ -47,8 +50,11 @@ from countersign.domain.model import Model
 from countersign.domain.papers import accepted_costs, planned_tranches, subject_of
 from countersign.domain.reporting import ReportState
 from countersign.domain.stage import (
+    COMPLAINABLE,
+    KEPT,
     NEVER_LAPSES,
     OPENS,
+    PROMISED,
     Stage,
 )
 
@@ -146,9 +152,19 @@ def enter(
     """Go from one stage to the next, with the matter that the next one opens."""
     if state.stage is not before:
         return []
-    happened = [Happened(StageEntered(stage=stage, before=before, reason=reason, deadline=deadline))]
+    is_reserved = state.reserved or before is Stage.CONTRACTING
+    entered = StageEntered(
+        stage=stage,
+        before=before,
+        reason=reason,
+        deadline=deadline,
+        keeps_reserved=True if is_reserved and (before, stage) in KEPT else None,
+    )
+    happened = [Happened(entered)]
+    if stage in PROMISED:
+        happened += _reserve(state)
     if stage is Stage.CONTRACTING:
-        happened += _draw_up(state)
+        happened.append(Happened(TranchesPlanned(tranches=planned_tranches(state))))
     if stage is Stage.CONDITIONS:
         happened.append(_conditions_set(state, conditions_due or {}))
     happened = [*void_open(state, reason or "overtaken"), *happened]
@@ -242,14 +258,33 @@ def void_open(state: InitiativeState, reason: str) -> list[Happened]:
     ]
 
 
-def _draw_up(state: InitiativeState) -> list[Happened]:
-    """The commitment of each side as the joint decision fixed it, and its tranches."""
+def _reserve(state: InitiativeState) -> list[Happened]:
+    """The commitment of each side as the joint decision fixed it, unless just that is reserved already."""
     commitments = dict(state.proposal.requested)
-    planned = planned_tranches(state)
-    return [
-        Happened(CommitmentsFixed(commitments=commitments), subject=state.content_hash),
-        Happened(TranchesPlanned(tranches=planned)),
-    ]
+    if state.reserved and state.commitments == commitments:
+        return []
+    return [Happened(CommitmentsFixed(commitments=commitments), subject=state.content_hash)]
+
+
+def defer(state: InitiativeState, before: Stage, lacking: tuple[Lack, ...]) -> list[Happened]:
+    """Too little money is left for what was approved: say so, unless just that was said."""
+    if state.stage is not before or (state.deferral and state.deferral.lacking == lacking):
+        return []
+    return [Happened(CommitmentsDeferred(lacking=lacking), subject=state.content_hash)]
+
+
+def renew(state: InitiativeState, deadlines: Deadlines) -> list[Happened]:
+    """The approvals ran out before there was money: the proposal is put before every side anew."""
+    if state.stage is not Stage.DECISION or state.deferral is None:
+        return []
+    return [open_matter(state, MatterKind.PROPOSAL, deadlines)]
+
+
+def release_promised(state: InitiativeState, now: datetime) -> list[Happened]:
+    """A refusal is final: nothing stays reserved for a complaint any more."""
+    if not state.reserved or state.stage not in COMPLAINABLE or not state.complaint_over(now):
+        return []
+    return [Happened(CommitmentsReleased())]
 
 
 def activate(state: InitiativeState, schedule: tuple[ReportScheduled, ...]) -> list[Happened]:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from countersign.domain.audit import AuditEntry
 from countersign.domain.projection import Step
+from countersign.store import budgets
 from countersign.store import tables as t
 from countersign.store.session import Database
 from countersign.store.trail import entries_from
@@ -21,17 +22,24 @@ async def append(database: Database, step: Step | bytes) -> tuple[AuditEntry, ..
     The same step again changes nothing. When it is there and others follow, all of them are given back.
     The primary key (initiative, sequence) is the guard. A step as ``bytes`` is its JSON: the database takes it apart,
     so that whoever writes it need not.
+
+    Raises:
+        BudgetExceeded: it reserves more than a side's budget leaves; nothing is written.
     """
     raw = step if isinstance(step, bytes) else step.model_dump_json().encode()
     try:
         await database.statement(_WRITE, raw.decode())
-    except PostgresError:
+    except PostgresError as error:
         # Whatever the database refused: if the place in the trail is taken, that is why.
         if isinstance(step, bytes):
             step = Step.model_validate_json(step)
         first = step.entries[0]
         async with database.reading() as connection:
             standing = await entries_from(connection, first.initiative, first.sequence)
+            exceeded = not standing and error.sqlstate == budgets.EXCEEDED
+            lacking = await budgets.lacking(connection, step) if exceeded else ()
+        if lacking:
+            raise budgets.BudgetExceeded(lacking) from error
         if not standing:
             raise
         if [one.hash for one in standing] == [one.hash for one in step.entries]:
@@ -116,6 +124,14 @@ projected AS MATERIALIZED (
 ), conditions_gone AS (
   DELETE FROM condition USING projected p
   WHERE initiative_id = p.id AND condition.number > jsonb_array_length(p.conditions)
+), deferred AS (
+  INSERT INTO deferral (initiative_id, agreement_id, budgets)
+  SELECT p.id, p.agreement, p.deferred FROM projected p WHERE cardinality(p.deferred) > 0
+  ON CONFLICT (initiative_id) DO UPDATE SET budgets = excluded.budgets,
+    position = CASE WHEN deferral.budgets = '{{}}' THEN excluded.position ELSE deferral.position END
+), deferred_no_more AS (
+  -- The row stays: whoever takes the money at last is still to be known as the one whose turn it is.
+  UPDATE deferral SET budgets = '{{}}' FROM projected p WHERE initiative_id = p.id AND cardinality(p.deferred) = 0
 ), waits AS (
   INSERT INTO waiting
     (initiative_id, position, task, number, directorate, office, since, deadline, matter_kind, reminded, not_by)
@@ -137,7 +153,7 @@ _PROJECTED: Final = """
     lead_directorate text, stage text, stage_since timestamptz, stage_deadline timestamptz, stage_reason text,
     version int, content_hash text, submitted_at timestamptz, sequence bigint, waits_for text[],
     next_deadline timestamptz, waiting jsonb, versions jsonb, matters jsonb, tranches jsonb, reports jsonb,
-    conditions jsonb"""
+    conditions jsonb, deferred text[]"""
 _ENTRY: Final = """
     initiative uuid, sequence bigint, action text, actor text, on_behalf_of text, at text, subject text, message text,
     body jsonb, previous text, hash text"""

@@ -307,6 +307,11 @@ ledger_entry = Table(
         ["ledger_transaction.initiative_id", "ledger_transaction.sequence", "ledger_transaction.number"],
         name="fk_ledger_entry_ledger_transaction",
     ),
+    Index(
+        "ix_ledger_entry_appropriation",
+        *("initiative_id", "sequence", "number"),
+        postgresql_where=text("account = 'appropriation'"),
+    ),
     CheckConstraint("minor <> 0", name="moves_something"),
     CheckConstraint(f"account IN ({', '.join(repr(one.value) for one in Account)})", name="account"),
     comment="The lines of the ledger's transactions: debits positive, credits negative, zero in sum.",
@@ -324,6 +329,37 @@ ledger_statement = table(
     *map(column, ("agreement_id", "area", "year", "directorate", "unit", "account", "minor")),
 )
 """A view: what was entered on the accounts of all initiatives of an area in a calendar year (UTC)."""
+
+budget = Table(
+    "budget",
+    metadata,
+    Column("agreement_id", String(60), nullable=False),
+    Column("directorate", String(40), nullable=False),
+    Column("unit", String(4), nullable=False),
+    Column("area", String(40), nullable=False),
+    Column("year", Integer, nullable=False),
+    Column("minor", BigInteger, nullable=False),
+    PrimaryKeyConstraint("agreement_id", "directorate", "unit", "area", "year"),
+    CheckConstraint("minor >= 0", name="not_negative"),
+    comment="What a side gives in a year at most; area '' is all of them, year 0 any without one of its own.",
+)
+
+budget_use = table(
+    "budget_use",
+    column("initiative_id", Uuid(as_uuid=False)),
+    *map(column, ("agreement_id", "area", "directorate", "unit", "year", "minor")),
+)
+"""A view: what each initiative takes up of its sides' budgets, and of which year."""
+
+deferral = Table(
+    "deferral",
+    metadata,
+    Column("initiative_id", Uuid(as_uuid=False), ForeignKey("initiative.id"), primary_key=True),
+    Column("agreement_id", String(60), nullable=False),
+    Column("position", BigInteger, Identity(always=False), nullable=False),
+    Column("budgets", ARRAY(Text), nullable=False),
+    comment="Who waits for money, in the order in which they came to wait, and for which; '{}' for none any more.",
+)
 
 event = Table(
     "event",

@@ -14,8 +14,9 @@ from temporalio.exceptions import ApplicationError
 from countersign.activities.payments import Instructed, PaymentOrder
 from countersign.activities.record import Opened, Opening
 from countersign.activities.signing import Countersignature, SigningOrder
-from countersign.domain import clock, reporting, rules, steps
+from countersign.domain import budget, clock, reporting, rules, steps
 from countersign.domain.agreement import MatterKind
+from countersign.domain.budget import Lack
 from countersign.domain.decision import position_document
 from countersign.domain.errors import RuleBroken
 from countersign.domain.facts import Happened, MessageRefused, ReportScheduled
@@ -66,11 +67,12 @@ class InitiativeWorkflow:
     ``declare_conflict``, ``withdraw``, ``revise``, ``give_evidence``, ``clear_condition``, ``refuse_evidence``,
     ``complain``, ``authorise_tranche``, ``confirm_tranche``, ``report_payment``, ``submit_report``; and ``submitted``,
     which answers when the submission is on record.
-    Signal: ``sign_off``, the same message; never raises, its answer goes to the audit trail.
+    Signals: ``sign_off``, the same message; never raises, its answer goes to the audit trail. ``budget_changed``: money
+    may have come free for those who wait for some.
     Query: ``stage``.
     Waits: for each matter until it is decided or lapses, with reminders and escalation on the way; for a new version
     and for conditions until their deadlines; for each report, once more after it fell due; for every side's
-    signature under its position; for every side's authorisation of a tranche.
+    signature under its position; for every side's authorisation of a tranche; for money in every side's budget.
     """
 
     @workflow.init
@@ -81,6 +83,7 @@ class InitiativeWorkflow:
         self._beside: set[asyncio.Task[None]] = set()
         self._signing: set[tuple[int, str]] = set()
         self._strange_signals = 0
+        self._budget_changes = 0
 
     @workflow.run
     async def run(self, begin: Begin) -> Ended:
@@ -88,7 +91,12 @@ class InitiativeWorkflow:
             await self._open(begin.submission)
         beside = [
             asyncio.create_task(one)
-            for one in (self._keep_time(), self._countersign(), self._release_tranches())
+            for one in (
+                self._keep_time(),
+                self._countersign(),
+                self._release_tranches(),
+                self._offer_freed_money(),
+            )
         ]
         by_stage = {
             Stage.SUBMITTED: self._check_eligibility,
@@ -110,7 +118,8 @@ class InitiativeWorkflow:
             for task in beside:
                 if task.done():
                     task.result()  # it never ends by itself: a fault in it is a fault of the workflow
-        await workflow.wait_condition(workflow.all_handlers_finished)
+        await self._keeping.take(steps.release_promised)
+        await workflow.wait_condition(self._is_quiet)
         for task in beside:
             task.cancel()
         return Ended(
@@ -150,6 +159,12 @@ class InitiativeWorkflow:
             await self._refuse_strange(payload, error)
         else:
             await self._receive(message)
+
+    @workflow.signal
+    async def budget_changed(self, *_: Any) -> None:
+        """Money may have come free; whoever does not wait for any takes no notice."""
+        self._messages += 1
+        self._budget_changes += 1
 
     @workflow.update
     async def extend_deadline(self, message: ExtendDeadline) -> Answer:
@@ -386,7 +401,11 @@ class InitiativeWorkflow:
         return self._state.matter(number) or matter
 
     async def _go(self, before: Stage, stage: Stage, *, reason: str | None = None) -> None:
-        """Go from one stage to the next, with the deadline it has and the matter it opens; once, whoever went first."""
+        """Go from one stage to the next, with the deadline it has and the matter it opens; once, whoever went first.
+
+        Where the next stage needs money and too little is left, wait for a while instead.
+        """
+        budget_changes = self._budget_changes
         days = self._state.terms.deadlines
         deadlines = await self._keeping.matter_deadlines(OPENS[stage]) if stage in OPENS else None
         deadline, due = None, {}
@@ -398,7 +417,7 @@ class InitiativeWorkflow:
             sides = list(self._state.terms.sides)
             counted = await self._keeping.deadlines([(side, days.conditions) for side in sides])
             due, deadline = dict(zip(sides, counted, strict=True)), max(counted)
-        await self._keeping.take(
+        taken = await self._keeping.take(
             lambda state, _: steps.enter(
                 state,
                 before,
@@ -409,6 +428,42 @@ class InitiativeWorkflow:
                 conditions_due=due,
             )
         )
+        if taken.lacking:
+            await self._await_money(before, taken.lacking, budget_changes)
+
+    async def _await_money(self, stage: Stage, lacking: tuple[Lack, ...], budget_changes: int) -> None:
+        """Take a place among those who wait for money, then wait until there may be some, or the approvals run out."""
+        deferred = await self._keeping.take(lambda state, _: steps.defer(state, stage, lacking))
+        if deferred.is_new:
+            return  # some may have come free before that was on record: nobody would have said so here
+        expires = (
+            self._state.approvals_until(self._state.terms.approval_validity_days)
+            if stage is Stage.DECISION
+            else None
+        )
+        until = min(filter(None, (budget.try_again_at(workflow.now()), expires)))
+
+        def moved() -> bool:
+            return self._budget_changes != budget_changes or self._stage is not stage
+
+        if await self._wait(moved, until, summary="money"):
+            return
+        if expires is not None and workflow.now() >= expires:
+            deadlines = await self._keeping.matter_deadlines(MatterKind.PROPOSAL)
+            await self._keeping.take(lambda state, _: steps.renew(state, deadlines))
+
+    async def _offer_freed_money(self) -> None:
+        """Whenever this initiative gives something back, have those who wait for money look again."""
+        while True:
+            await workflow.wait_condition(lambda: self._keeper is not None and self._keeper.freed)
+            await workflow.execute_local_activity(
+                "offer_money", self._state.terms.agreement, **options.LOOK_UP
+            )
+            self._keeping.freed = False
+
+    def _is_quiet(self) -> bool:
+        """Whether no message is under way, and everybody was told who is to be told."""
+        return workflow.all_handlers_finished() and not self._keeping.freed
 
     async def _activate(self) -> None:
         """Schedule the reports from today on, and begin."""
@@ -527,7 +582,7 @@ class InitiativeWorkflow:
         Activities on a side's own queue need not be waited for, and may not be: that side's worker may be away for
         weeks. The new run asks again, and they are such that asking twice has one effect.
         """
-        await workflow.wait_condition(workflow.all_handlers_finished)
+        await workflow.wait_condition(self._is_quiet)
         async with self._keeping.turn:
             workflow.continue_as_new(Begin(submission=self._submission, state=self._state))
 

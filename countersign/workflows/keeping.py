@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from countersign.activities.signing import SigningOrder
 from countersign.domain import draft, rules, steps
 from countersign.domain.agreement import MatterKind
 from countersign.domain.audit import AuditEntry
+from countersign.domain.budget import Lack
 from countersign.domain.commands import (
     AnyCommand,
     Complain,
@@ -30,6 +32,7 @@ from countersign.domain.decision import position_document
 from countersign.domain.errors import RuleBroken
 from countersign.domain.facts import Happened, PositionReached
 from countersign.domain.initiative import InitiativeState, entries_for, replay
+from countersign.domain.ledger import Code
 from countersign.domain.matter import Caller, SignOff
 from countersign.domain.projection import step_of
 from countersign.workflows import options
@@ -38,6 +41,14 @@ from countersign.workflows.messages import Answer
 T = TypeVar("T")
 
 Rule = Callable[[InitiativeState, datetime], list[Happened]]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of a step: put on record now or not, and of which budgets too little is left for it."""
+
+    is_new: bool
+    lacking: tuple[Lack, ...] = ()
 
 
 class Keeper:
@@ -50,6 +61,8 @@ class Keeper:
         self.state = state
         self.turn = asyncio.Lock()
         self._answered: dict[str, datetime] = {}
+        self.freed = False
+        """Whether a step gave back money, or a place in the queue for it, and nobody was told yet."""
 
     async def receive(self, command: AnyCommand) -> Answer:
         """Decide on a message, record it as counted or refused, and answer; the same id again, the same answer."""
@@ -88,15 +101,20 @@ class Keeper:
             if key.startswith(mine)
         )
 
-    async def take(self, rule: Rule) -> None:
+    async def take(self, rule: Rule) -> Taken:
         """Take a step by a rule; one that was taken already changes nothing."""
         async with self.turn:
             while happened := rule(self.state, workflow.now()):
-                if await self._record(happened, workflow.now()):
-                    return
+                recorded = await self._record(happened, workflow.now())
+                if not recorded.standing:
+                    return Taken(is_new=not recorded.lacking, lacking=recorded.lacking)
+        return Taken(is_new=False)
 
-    async def _record(self, happened: list[Happened], now: datetime) -> bool:
-        """Put facts on record, then on the state. When others stand at their place, adopt those (ADR 0007)."""
+    async def _record(self, happened: list[Happened], now: datetime) -> Recorded:
+        """Put facts on record, then on the state. When others stand at their place, adopt those (ADR 0007).
+
+        What reserves money that is not there changes nothing.
+        """
         before = self.state
         after, entries = entries_for(before, happened, now)
         recorded = await self._signed_and_recorded(happened, after, entries, now)
@@ -104,12 +122,15 @@ class Keeper:
             recorded = await self._write("record", after, entries, now)
         elif recorded.signed:
             after = replay(after, recorded.signed)
+        if recorded.lacking:
+            return recorded
         if recorded.standing:
             after = replay(before, recorded.standing)
         self.state = after
+        self.freed = self.freed or (before.deferral is not None and after.deferral is None)
         if before.stage is not after.stage and after.stage is not None:
             workflow.upsert_search_attributes([options.STAGE.value_set(after.stage.value)])
-        return not recorded.standing
+        return recorded
 
     async def _signed_and_recorded(
         self,
@@ -148,12 +169,14 @@ class Keeper:
         Nobody on the way needs to take the step apart again: it goes to the database as the JSON that it is here. The
         next step asks for the deadlines of the matter that it opens.
         """
-        step = step_of(self.state, after, entries).model_dump_json().encode()
+        following = step_of(self.state, after, entries)
+        step = following.model_dump_json().encode()
         kind = steps.opens_next(self.state, after)
         questions = self._matter_questions(kind, after, now) if kind is not None else []
         recorded: Recorded = await workflow.execute_local_activity(
             activity, args=[step, *more, questions], result_type=Recorded, **options.RECORD
         )
+        self.freed = self.freed or any(one.code == Code.COMMITMENT_RELEASED for one in following.ledger)
         self._answered |= dict(zip(map(_asked, questions), recorded.deadlines, strict=False))
         return recorded
 

@@ -10,8 +10,6 @@ from temporalio.common import RetryPolicy, SearchAttributeKey
 STAGE: Final = SearchAttributeKey.for_keyword("CountersignStage")
 AREA: Final = SearchAttributeKey.for_keyword("CountersignArea")
 
-WORKFLOW_ID_PREFIX: Final = "initiative/"
-
 RECORD: Final[dict[str, Any]] = {
     # A step is never given up: the record is what everything else is derived from. A database that is away for a
     # week delays an initiative for a week; nothing answered is lost, since answers follow the record.
@@ -30,11 +28,6 @@ SIDE: Final[dict[str, Any]] = {
     "start_to_close_timeout": timedelta(seconds=60),
     "retry_policy": RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=5)),
 }
-
-
-def workflow_id(initiative: str) -> str:
-    """The one workflow of an initiative."""
-    return WORKFLOW_ID_PREFIX + initiative
 
 
 def directorate_queue(directorate: str) -> str:

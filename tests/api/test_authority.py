@@ -11,8 +11,8 @@ import httpx
 import pytest
 from temporalio.testing import TimeSkipper
 
+from countersign.domain.ids import workflow_id
 from countersign.runtime.embedded.services import Services
-from countersign.workflows.options import workflow_id
 from tests.api.test_tokens import claims as token_claims
 from tests.api.test_tokens import own_key, signed
 from tests.eventually import eventually

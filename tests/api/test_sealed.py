@@ -118,6 +118,7 @@ def values(sealed: Sealed) -> dict[str, list[str]]:
         "/v1/initiatives/{identifier}/history": [f"{mine}/history", f"{mine}/history?format=temporal-json"],
         "/v1/initiatives/{identifier}/ledger": [f"{mine}/ledger", f"{mine}/ledger?format=csv"],
         "/v1/ledger": ["/v1/ledger"],
+        "/v1/budgets": ["/v1/budgets"],
         "/v1/audit": [f"/v1/audit?initiative={sealed.initiative}&limit=1000", "/v1/audit?limit=1000"],
         "/v1/inbox": ["/v1/inbox?limit=200"],
         "/v1/mandates": ["/v1/mandates"],

@@ -19,6 +19,7 @@ from countersign.domain.commands import (
     AnyCommand,
     AuthoriseTranche,
     ClearCondition,
+    Complain,
     ConfirmTranche,
     ExaminedProposal,
     ExaminedReport,
@@ -36,7 +37,7 @@ from countersign.domain.matter import Caller, Matter, Outcome, Response, SignOff
 from countersign.domain.projection import Task, Waiting, waited_for
 from countersign.domain.proposal import Proposal, ineligibilities, summarise
 from countersign.domain.reporting import ReportState
-from countersign.domain.stage import OPENS, Stage
+from countersign.domain.stage import COMPLAINABLE, OPENS, Stage
 from countersign.domain.steps import Deadlines
 from countersign.runtime.resources import default_agreement
 from tests.people import ROOT, minimal_proposal
@@ -175,6 +176,8 @@ class Life:
             return self._enter(Stage.CONTRACTING) if met else []
         if state.stage is Stage.ACTIVE:
             return [] if state.next_report() else self._enter(Stage.CLOSING)
+        if state.stage in COMPLAINABLE:
+            return steps.release_promised(state, self.now)
         if state.stage is None or state.stage not in OPENS:
             return []
         return self._after_the_matter(OPENS[state.stage])
@@ -296,6 +299,10 @@ class Life:
             replaces=self.state.content_hash,
         )
         return self.send(command, examined)
+
+    def complain(self) -> Answer:
+        """The applicant asks both sides to look at a refusal again."""
+        return self.send(Complain(id=self.next_id(), caller=self.applicant, reasons="the table was there"))
 
     def withdraw(self, caller: Caller | None = None) -> Answer:
         """The applicant withdraws."""

@@ -219,7 +219,12 @@ def test_an_empty_file_lists_everything_that_is_missing() -> None:
         ('"legal_counsel" }]', '"head" }, { office = "head", above = "1.00 USD" }]', "chain[1].step[2].above", "USD"),
         ('matter = "closure"', 'matter = "report"', "chain", "'il' has no chain for closure"),
         ('matter = "closure"', 'matter = "report"', "chain[13]", "has a chain for report already"),
-        ('directorate = "az"\n', 'directorate = "xx"\n', "chain[2].directorate", "there is no directorate 'xx'"),
+        (
+            'matter = "clearance"\ndirectorate = "az"\n',
+            'matter = "clearance"\ndirectorate = "xx"\n',
+            "chain[2].directorate",
+            "there is no directorate 'xx'",
+        ),
         ("closure = 30\n", "", "deadlines.matter.closure", "no deadline"),
         ("version = 1", "version = 1\ndirectorat = 3", "directorat", "misspelt"),
         ("title.he", "title.fr", "title.fr", "not a language"),
@@ -230,6 +235,25 @@ def test_each_rule_of_the_file_is_told_at_its_place(before: str, after: str, pla
     found = [fault for fault in faults_of(changed((before, after))) if fault.place == place]
     assert [fault for fault in found if says in fault.problem], found
     assert all(fault.line for fault in found)
+
+
+AREA = 'area = "supercomputing"\namounts'
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "place", "says"),
+    [
+        ('[[budget]]\ndirectorate = "il"', '[[budget]]\ndirectorate = "x"', "budget[1].directorate", "no directorate"),
+        (AREA, 'area = "surfing"\namounts', "budget[2].area", "there is no area 'surfing'"),
+        (AREA, "amounts", "budget[2].amounts[1]", "there is a budget in ILS for this already"),
+        (AREA, 'area = "human_capital"\namounts', "budget[2].amounts[2]", "GPUh is not what"),
+        ('["24,000,000.00 ILS"', '["24,000,000.00 AZN"', "budget[1].amounts[1]", "AZN is not what"),
+        ('["24,000,000.00 ILS"', '["much"', "budget[1].amounts[1]", "is not an amount"),
+    ],
+)  # fmt: skip
+def test_each_rule_of_budgets_is_told_at_its_place(before: str, after: str, place: str, says: str) -> None:
+    found = [fault for fault in faults_of(changed((before, after))) if fault.place == place]
+    assert [fault for fault in found if says in fault.problem and fault.line], found
 
 
 def test_a_programme_of_one_side_is_none() -> None:

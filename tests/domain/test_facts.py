@@ -9,10 +9,13 @@ import pytest
 
 from countersign.domain.agreement import ChainStep, MatterKind
 from countersign.domain.amounts import Amount
+from countersign.domain.budget import Lack
 from countersign.domain.canonical import canonical_json
 from countersign.domain.facts import (
     ACTIONS,
+    CommitmentsDeferred,
     CommitmentsFixed,
+    CommitmentsReleased,
     ComplaintLodged,
     ConditionCleared,
     ConditionsSet,
@@ -115,6 +118,8 @@ FACTS: list[Fact] = [
     ProposalCorrected(fingerprint="f", version=2, summary=SUMMARY, changed=("partners[0].name.en",)),
     ProposalRevised(fingerprint="f", version=2, summary=SUMMARY, changed=("title.en",)),
     CommitmentsFixed(commitments={"il": SOME, "az": ()}),
+    CommitmentsDeferred(lacking=(Lack(directorate="il", unit="ILS", year=2027, wanted=2, left=1),)),
+    CommitmentsReleased(),
     TranchesPlanned(
         tranches=(
             Tranche(number=1, trigger="signature", shares={"il": Share(amounts=SOME)}),

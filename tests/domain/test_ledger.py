@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import timedelta
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -166,6 +167,12 @@ def test_what_is_withdrawn_or_refused_while_contracting_is_released_whole() -> N
     withdrawn.withdraw()
     refused = Life(*two_sides()).begin().reach(Stage.CONTRACTING)
     refused.all_sign(Response.REFUSE)
+    # A complaint may come for thirty days, and must not find the money spent.
+    assert codes(ledger_of(refused.entries)) == [Code.COMMITMENT_RESERVED]
+    assert {place: minor for place, minor in book_of(refused.state).balances.items() if minor} == check(
+        ledger_of(refused.entries)
+    )
+    refused.pass_time(timedelta(days=31))
     for life in (withdrawn, refused):
         ledger = ledger_of(life.entries)
         assert codes(ledger) == [Code.COMMITMENT_RESERVED, Code.COMMITMENT_RELEASED]

@@ -124,7 +124,7 @@ def test_conditions_are_cleared_by_the_side_that_set_them_once_there_is_evidence
     assert [one.directorate for one in life.state.conditions] == ["il", "az"]
     assert [one.deadline for one in life.state.conditions] == [life.now + timedelta(days=60)] * 2
     written = [entry.action for entry in life.entries]
-    assert written[-2:] == ["stage.entered", "condition.set"]
+    assert written[-3:] == ["stage.entered", "commitment.fixed", "condition.set"]
     own, other = life.state.matters[-1].chains["il"][0].office, life.state.matters[-1].chains["az"][0].office
     assert life.clear(1, holder("il", own)).code == "out_of_order"
     assert life.give_evidence(1, holder("il", own)).code == "forbidden"

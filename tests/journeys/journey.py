@@ -10,9 +10,9 @@ from temporalio.client import WorkflowHandle
 from temporalio.testing import TimeSkipper
 
 from countersign.cli.rehearsal import report_of
+from countersign.domain.ids import workflow_id
 from countersign.domain.proposal import Proposal
 from countersign.runtime.embedded.services import Services
-from countersign.workflows.options import workflow_id
 from tests.people import Office
 
 Told = tuple[str, str]

@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from countersign.domain.agreement import ProgrammeAgreement
 from countersign.domain.ids import uuid7
 from countersign.domain.projection import Step, step_of
+from countersign.domain.proposal import Proposal
 from countersign.store import agreements, documents
 from countersign.store.session import Database
 from tests.domain.lives import Life, two_sides
@@ -27,11 +29,12 @@ def actions(step: Step) -> list[str]:
 class Steps(Life):
     """A life of its own id; ``steps`` are what the workflow would have the record write."""
 
-    def __init__(self) -> None:
-        agreement, proposal = two_sides()
-        super().__init__(agreement, proposal)
+    def __init__(self, agreement: ProgrammeAgreement | None = None, proposal: Proposal | None = None) -> None:
+        usual = two_sides()
+        super().__init__(agreement or usual[0], proposal or usual[1])
         identifier = new_id()
         self.state = self.state.model_copy(update={"id": identifier, "reference": f"T-{identifier[-12:]}"})
+        self.beginning = self.state
         self.steps: list[Step] = []
 
     def write(self, happened: list) -> None:  # type: ignore[type-arg]

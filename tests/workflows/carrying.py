@@ -12,20 +12,19 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import TimeSkipper
 
 from countersign.cli.rehearsal import report_of
-from countersign.domain.agreement import ProgrammeAgreement
+from countersign.domain.agreement import Budget, ProgrammeAgreement
 from countersign.domain.agreement_file import read
 from countersign.domain.audit import AuditEntry
 from countersign.domain.facts import MessageRefused
-from countersign.domain.ids import uuid7
+from countersign.domain.ids import uuid7, workflow_id
 from countersign.domain.initiative import InitiativeState, replay
 from countersign.domain.matter import Caller, Matter, Response, SignOff
 from countersign.domain.projection import BY_THE_SYSTEM, Task, Waiting
 from countersign.domain.proposal import Proposal, contact_key
 from countersign.domain.stage import TERMINAL, Stage
 from countersign.runtime.settings import Settings
-from countersign.store import agreements, documents, initiatives, trail
+from countersign.store import agreements, budgets, documents, initiatives, trail
 from countersign.store.session import Database
-from countersign.workflows import options
 from countersign.workflows.initiative import InitiativeWorkflow
 from countersign.workflows.messages import (
     Answer,
@@ -70,7 +69,7 @@ class Carried:
         self.agreement, self.proposal, self.queue = agreement, proposal, queue
         self.skipper = TimeSkipper(client)
         self.id = str(uuid7(datetime.now(UTC), secrets.token_bytes(10)))
-        self.handle: WorkflowHandle[Any, Any] = client.get_workflow_handle(options.workflow_id(self.id))
+        self.handle: WorkflowHandle[Any, Any] = client.get_workflow_handle(workflow_id(self.id))
         self._messages = 0
         lead = proposal.lead
         assert lead is not None
@@ -291,6 +290,12 @@ class Carried:
         return await self.send(
             Complain(id=self.message_id(), caller=self.applicant, reasons="The table was there.")
         )
+
+    async def put_budgets(self, *wanted: Budget) -> None:
+        """What the sides give in a year from now on, in the whole programme."""
+        async with self.database.transaction() as connection:
+            agreement = self.agreement.model_copy(update={"budget": wanted})
+            await budgets.put(connection, agreement, datetime.now(UTC))
 
     async def pass_until(self, when: datetime) -> None:
         """Move its clock."""

@@ -11,11 +11,15 @@ import re
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from countersign import worker
 from countersign.domain import clock
+from countersign.domain.agreement import Budget
+from countersign.domain.amounts import Amount
+from countersign.domain.budget import TRY_AGAIN
 from countersign.domain.matter import OVERDUE, REMINDERS, Response
 from countersign.domain.projection import Task
 from countersign.domain.proposal import Proposal
@@ -109,6 +113,25 @@ async def conditions(life: Carried) -> None:
     await life.carry_to(Stage.ACTIVE)
 
 
+async def waits_for_money(life: Carried) -> None:
+    """Approved by both sides, and nothing is left; a week later a side gives more."""
+    await life.put_budgets(Budget(directorate="il", amounts=(Amount(1, "ILS"),)))
+    await life.all_sign()
+    await life.reached(Stage.DECISION)
+    await life.all_sign()
+
+    async def waits() -> bool:
+        return [one.task for one in await life.waiting()] == [Task.BUDGET]
+
+    await eventually(waits)
+    deferral = (await life.state()).deferral
+    assert deferral is not None
+    await life.pass_until(deferral.since + TRY_AGAIN + timedelta(hours=1))
+    await life.put_budgets(*life.agreement.budget)
+    await life.handle.signal("budget_changed")
+    await life.carry_to(Stage.ACTIVE)
+
+
 async def report_returned(life: Carried) -> None:
     """The first report falls overdue, comes, is returned, comes again and is accepted."""
     await life.carry_to(Stage.ACTIVE)
@@ -151,6 +174,7 @@ LIVES: Final[dict[str, tuple[int, Callable[[Carried], Awaitable[None]]]]] = {
     "withdrawn": (12, withdrawn),
     "lapsed": (12, lapsed),
     "conditions": (12, conditions),
+    "waits-for-money": (12, waits_for_money),
     "report-returned": (12, report_returned),
     "by-signal": (12, by_signal),
 }
