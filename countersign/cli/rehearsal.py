@@ -16,6 +16,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.testing import TimeSkipper
 
 from countersign import worker
+from countersign.cli.output import Failure
 from countersign.domain.agreement import ProgrammeAgreement
 from countersign.domain.amounts import Amount, split
 from countersign.domain.funding import PAID
@@ -125,6 +126,8 @@ class _Rehearsal:
                 waiting = await initiatives.waiting(connection, self.id)
             if found is None or found.stage in TERMINAL:
                 break
+            if any(one.task is Task.BUDGET for one in waiting):
+                raise Failure(f"it would go no further: {found.stage_reason}")
             if not waiting or any(one.task in BY_THE_SYSTEM for one in waiting):
                 # The next step is the workflow's own and under way; to move the clock now would date it too late.
                 await asyncio.sleep(0.02)

@@ -18,6 +18,7 @@ TASKS: Final[dict[str, str]] = {
     "countersign": "countersign matter",
     "escalated": "see to matter",
     "report": "submit report",
+    "budget": "have money for version",
 }
 
 

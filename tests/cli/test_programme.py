@@ -154,6 +154,16 @@ async def test_three_sides_are_rehearsed_under_their_own_agreement() -> None:
     } == asked
 
 
+async def test_a_rehearsal_beyond_a_budget_says_which_and_ends(proposal: Path, place: Path) -> None:
+    text = default_agreement().read_text(encoding="utf-8")
+    small = place / "small.toml"
+    small.write_text(text.replace("24,000,000.00 ILS", "100,000.00 ILS"), encoding="utf-8")
+    ended = await run("rehearse", proposal, "--agreement", small)
+    assert ended.status == 1, ended
+    assert "waits for money: il's budget of" in ended.err
+    assert "has 100,000.00 ILS left for 100,000.01 ILS" in ended.err
+
+
 async def test_a_proposal_that_could_not_be_carried_is_told_before_anything_starts(
     place: Path,
 ) -> None:
