@@ -361,6 +361,8 @@ def _events(state: InitiativeState, entries: Sequence[AuditEntry]) -> Iterator[E
             told = {key: entry.body[key] for key in _TOLD[entry.action] if key in entry.body}
             if entry.action == "matter.position_reached":
                 told["directorate"] = entry.body["position"]["directorate"]
+            if entry.action == "tranche.instructed":
+                told["directorates"] = sorted(entry.body["instructions"])
             yield Event(
                 sequence=entry.sequence,
                 type=entry.action,

@@ -272,6 +272,11 @@ def overdue(state: InitiativeState, number: int) -> list[Happened]:
     return [Happened(ReportFellOverdue(number=number))]
 
 
+def released(state: InitiativeState) -> tuple[Tranche, ...]:
+    """The tranches of which a side's bank is to be told now."""
+    return tuple(one for one in state.tranches if one.is_authorised)
+
+
 def to_instruct(state: InitiativeState, tranche: Tranche) -> dict[str, tuple[Instruction, ...]]:
     """What each side's bank is to be told now of a tranche."""
     side_of, asked = state.proposal.partners, state.proposal.asked or {}
@@ -289,9 +294,12 @@ def to_instruct(state: InitiativeState, tranche: Tranche) -> dict[str, tuple[Ins
 def instructed(
     state: InitiativeState, number: int, told: Mapping[str, tuple[Instruction, ...]]
 ) -> list[Happened]:
-    """Those sides' banks were told to pay their part of a tranche, under those end-to-end ids."""
+    """Those sides' banks were told to pay their part of a tranche, under those end-to-end ids.
+
+    Whatever became of the other sides' parts meanwhile: a bank that was told cannot be untold.
+    """
     tranche = state.tranche(number)
-    if tranche is None or not tranche.is_authorised or not set(told) <= set(tranche.to_instruct):
+    if tranche is None or not told or not set(told) <= set(tranche.to_instruct):
         return []
     return [Happened(TrancheInstructed(number=number, instructions=dict(told)))]
 

@@ -91,7 +91,7 @@ class Life:
             id=INITIATIVE, reference="TEST-2027-0001", terms=agreement.terms(), applicant=self.applicant
         )
         self.away: set[str] = set()
-        """The sides whose worker is away: their positions wait for their key."""
+        """The sides whose worker is away: their positions wait for their key, their banks are not told."""
         self._checked = 0
         self._messages = 0
         self.examined = ExaminedProposal(
@@ -162,9 +162,11 @@ class Life:
                     continue
                 position = matter.positions[side]
                 return steps.countersigned(state, matter.number, position, matter.content_hash, f"jws-{side}")
-        for tranche in state.tranches:
-            if tranche.is_authorised:
-                return steps.instructed(state, tranche.number, steps.to_instruct(state, tranche))
+        for tranche in steps.released(state):
+            told = steps.to_instruct(state, tranche)
+            here = {side: instructions for side, instructions in told.items() if side not in self.away}
+            if here:
+                return steps.instructed(state, tranche.number, here)
         if state.stage in (Stage.SUBMITTED, Stage.REVISION):
             if state.version == self._checked:
                 return []
