@@ -8,7 +8,8 @@ from fastapi import APIRouter, Path
 
 from countersign.api.dependencies import Here, Key, Me, Record, Workflows
 from countersign.api.errors import documented
-from countersign.api.schemas import Answered, Page, ReportView, TrancheView, tranche_view
+from countersign.api.payment_views import ForBody, TrancheView, tranche_view
+from countersign.api.schemas import Answered, Page, ReportView
 from countersign.domain.reporting import Report
 from countersign.store import documents, initiatives
 from countersign.workflows.initiative import InitiativeWorkflow
@@ -28,25 +29,52 @@ async def tranches(here: Here, record: Record) -> Page[TrancheView]:
     return Page(items=[tranche_view(one) for one in found])
 
 
-_FINANCE = documented("not_your_office", "four_eyes", "out_of_order", "conflict_of_interest", "not_found")
+_FINANCE = documented(
+    *("not_your_office", "four_eyes", "out_of_order", "conflict_of_interest", "not_found"),
+    *("mandate_exceeded", "mandate_expired"),
+)
 
 
 @router.post("/tranches/{number}/{directorate}/authorisation", responses=_FINANCE)
 async def authorise(
-    number: Number, directorate: Side, here: Here, me: Me, key: Key, workflows: Workflows
+    number: Number,
+    directorate: Side,
+    here: Here,
+    me: Me,
+    key: Key,
+    workflows: Workflows,
+    body: ForBody | None = None,
 ) -> Answered:
-    """Authorise one side's part of a tranche; nobody is paid until every side has."""
-    command = AuthoriseTranche(id=key, caller=me.caller, tranche=number, directorate=directorate)
+    """Authorise one side's part of a tranche, or do so for a finance officer; nobody is paid until every side has."""
+    command = AuthoriseTranche(
+        id=key,
+        caller=me.caller,
+        tranche=number,
+        directorate=directorate,
+        on_behalf_of=body.on_behalf_of if body else None,
+    )
     answer = await workflows.tell(here.id, InitiativeWorkflow.authorise_tranche, command)
     return Answered(sequence=answer.sequence)
 
 
 @router.post("/tranches/{number}/{directorate}/confirmation", responses=_FINANCE)
 async def confirm(
-    number: Number, directorate: Side, here: Here, me: Me, key: Key, workflows: Workflows
+    number: Number,
+    directorate: Side,
+    here: Here,
+    me: Me,
+    key: Key,
+    workflows: Workflows,
+    body: ForBody | None = None,
 ) -> Answered:
-    """Confirm that it was paid; never by who authorised it."""
-    command = ConfirmTranche(id=key, caller=me.caller, tranche=number, directorate=directorate)
+    """Confirm that it was paid; never by, or for, anybody by or for whom it was authorised."""
+    command = ConfirmTranche(
+        id=key,
+        caller=me.caller,
+        tranche=number,
+        directorate=directorate,
+        on_behalf_of=body.on_behalf_of if body else None,
+    )
     answer = await workflows.tell(here.id, InitiativeWorkflow.confirm_tranche, command)
     return Answered(sequence=answer.sequence)
 

@@ -49,6 +49,12 @@ SideOption = Annotated[
     str | None,
     typer.Option("--side", help="The directorate that pays. (default: that of the person named with --as)"),
 ]
+ForOption = Annotated[
+    str | None,
+    typer.Option(
+        "--for", help="On whose behalf, as `il/il-finance-1`: under a mandate that covers payments."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -200,6 +206,7 @@ def authorise(
     tranche: TrancheArgument,
     name: AsOption = None,
     side: SideOption = None,
+    delegator: ForOption = None,
     key: KeyOption = None,
     home: HomeOption = DEFAULT_HOME,
     url: UrlOption = None,
@@ -207,7 +214,16 @@ def authorise(
 ) -> None:
     """Authorise your side's part of a tranche; nobody is paid until every side has."""
     with calling(home, url, name, as_json) as caller:
-        _finance(caller, initiative, tranche, side or _side_of(name), "authorisation", key, as_json)
+        _finance(
+            caller,
+            initiative,
+            tranche,
+            side or _side_of(name),
+            "authorisation",
+            key,
+            as_json,
+            _for(delegator),
+        )
 
 
 @pay.command()
@@ -216,21 +232,24 @@ def confirm(
     tranche: TrancheArgument,
     name: AsOption = None,
     side: SideOption = None,
+    delegator: ForOption = None,
     key: KeyOption = None,
     home: HomeOption = DEFAULT_HOME,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Confirm that your side's part was paid; never by whoever authorised it."""
+    """Confirm that your side's part was paid; never by, or for, whoever authorised it."""
     with calling(home, url, name, as_json) as caller:
-        _finance(caller, initiative, tranche, side or _side_of(name), "confirmation", key, as_json)
+        _finance(
+            caller, initiative, tranche, side or _side_of(name), "confirmation", key, as_json, _for(delegator)
+        )
 
 
 def _finance(
-    caller: Api, initiative: str, tranche: int, side: str, act: str, key: str | None, as_json: bool
+    caller: Api, initiative: str, tranche: int, side: str, act: str, key: str | None, as_json: bool, body: Any
 ) -> None:
     path = initiative_path(initiative, f"/tranches/{tranche}/{side}/{act}")
-    answered = caller.post(path, key=checked_key(key))
+    answered = caller.post(path, body, key=checked_key(key))
     if as_json:
         print_json(answered)
         return
@@ -241,6 +260,10 @@ def _finance(
         f"Tranche {tranche} of {side}, {amounts(share['amounts'])}: {act} counts "
         f"(entry {answered['sequence']}), now {share['state']}."
     )
+
+
+def _for(delegator: str | None) -> dict[str, str] | None:
+    return None if delegator is None else {"on_behalf_of": delegator}
 
 
 def _side_of(name: str | None) -> str:

@@ -73,14 +73,23 @@ class DeclareConflict(Command):
     reasons: Reasons
 
 
-class AuthoriseTranche(Command):
+class FinanceCommand(Command):
+    """What a finance officer does with their side's part of a tranche, or somebody on their behalf.
+
+    Left out where it is not given: a message of an earlier version has the same fingerprint.
+    """
+
     tranche: Number
     directorate: Identifier
+    on_behalf_of: MessageId | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
-class ConfirmTranche(Command):
-    tranche: Number
-    directorate: Identifier
+class AuthoriseTranche(FinanceCommand):
+    """Let a part go."""
+
+
+class ConfirmTranche(FinanceCommand):
+    """Say that it was paid."""
 
 
 BankText = Annotated[str, StringConstraints(min_length=1, max_length=140)]

@@ -12,6 +12,7 @@ from countersign.domain.agreement import FINANCE_OFFICE, TranchePlan
 from countersign.domain.amounts import COMPUTE_UNIT, Amount, split
 from countersign.domain.errors import RuleBroken
 from countersign.domain.ids import end_to_end_id
+from countersign.domain.mandate import Mandate
 from countersign.domain.matter import Caller
 from countersign.domain.model import Model
 
@@ -77,17 +78,29 @@ class Instruction(Model):
 class Share(Model):
     """One side's part of a tranche: at most one amount a unit.
 
-    ``authorised_before`` are those who authorised attempts of which a payment failed. ``retrying`` are the payments
-    that had failed when the share was authorised anew: what fails later is for an authorisation of its own.
+    ``authorised_for`` is on whose behalf it was authorised. ``authorised_before`` are those by and for whom attempts
+    were authorised of which a payment failed. ``retrying`` are the payments that had failed when the share was
+    authorised anew: what fails later is for an authorisation of its own.
     """
 
     amounts: tuple[Amount, ...]
     state: PaymentState = PaymentState.PLANNED
     authorised_by: str | None = None
+    authorised_for: str | None = None
     confirmed_by: str | None = None
     instructions: tuple[Instruction, ...] = ()
     authorised_before: tuple[str, ...] | None = None
     retrying: tuple[str, ...] | None = None
+
+    @property
+    def authorisers(self) -> tuple[str, ...]:
+        """Who authorised it, and for whom: neither of them confirms it."""
+        return tuple(one for one in (self.authorised_by, self.authorised_for) if one is not None)
+
+    @property
+    def ever_authorised(self) -> tuple[str, ...]:
+        """The same, of every attempt: none of them brings the bank's word on any."""
+        return (*(self.authorised_before or ()), *self.authorisers)
 
     @property
     def current(self) -> tuple[Instruction, ...]:
@@ -170,16 +183,25 @@ def plan(
     return tuple(one for one in planned if one.shares)
 
 
-def check_finance(tranche: Tranche | None, directorate: str, caller: Caller, barred: frozenset[str]) -> Share:
-    """The share that a finance officer may act on.
+def check_finance(
+    tranche: Tranche | None,
+    directorate: str,
+    caller: Caller,
+    barred: frozenset[str],
+    mandate: Mandate | None = None,
+) -> Share:
+    """The share that a finance officer may act on, or whoever acts for one under a mandate.
 
     Raises:
         RuleBroken: ``not_your_office``, ``conflict_of_interest`` or ``not_found``.
     """
-    if caller.directorate != directorate or FINANCE_OFFICE not in caller.offices:
+    offices, people = caller.offices, {caller.person, caller.contact}
+    if mandate is not None:
+        offices, people = mandate.offices, people | {mandate.delegator, mandate.delegator_contact}
+    if caller.directorate != directorate or FINANCE_OFFICE not in offices:
         raise RuleBroken("not_your_office", f"payments of {directorate!r} are its finance officers' to make")
-    if caller.person in barred or (caller.contact is not None and caller.contact in barred):
-        raise RuleBroken("conflict_of_interest", "you have a part in this initiative")
+    if people & barred:
+        raise RuleBroken("conflict_of_interest", "you, or who you act for, have a part in this initiative")
     if tranche is None or directorate not in tranche.shares:
         raise RuleBroken("not_found", "that directorate has no part in such a tranche")
     return tranche.shares[directorate]
@@ -195,14 +217,17 @@ def check_authorise(share: Share) -> None:
         raise RuleBroken("out_of_order", f"the payment is {share.state}, not due")
 
 
-def check_confirm(share: Share, caller: Caller) -> None:
-    """Refuse to confirm what wasn't instructed, or what the same person authorised.
+def check_confirm(share: Share, people: frozenset[str | None]) -> None:
+    """Refuse to confirm what wasn't instructed, or what was authorised by or for one of the ``people`` confirming it.
 
     Raises:
         RuleBroken: ``four_eyes`` or ``out_of_order``.
     """
-    if share.authorised_by == caller.person:
-        raise RuleBroken("four_eyes", "you authorised this payment; another finance officer confirms it")
+    if people & set(share.authorisers):
+        raise RuleBroken(
+            "four_eyes",
+            "you, or who you act for, authorised this payment; another finance officer confirms it",
+        )
     if share.state is not PaymentState.INSTRUCTED:
         raise RuleBroken("out_of_order", f"the payment is {share.state}, not instructed")
 
@@ -215,9 +240,10 @@ def check_report(
     Raises:
         RuleBroken: ``four_eyes``, ``not_found``, ``invalid`` for another amount, ``out_of_order`` for what is known.
     """
-    if caller.person in (share.authorised_by, *(share.authorised_before or ())):
+    if caller.person in share.ever_authorised:
         raise RuleBroken(
-            "four_eyes", "you authorised this payment; another finance officer brings the bank's word"
+            "four_eyes",
+            "this payment was authorised by you or for you; another finance officer brings the bank's word",
         )
     told = share.instruction(end_to_end)
     if told is None or not told.is_money:

@@ -265,7 +265,7 @@ def _payers(tranche: Tranche, since: datetime) -> Iterator[Waiting]:
             office=None if task is Task.INSTRUCT else FINANCE_OFFICE,
             since=since,
             # Whoever authorised what failed may do so again; whoever authorised never confirms.
-            not_by=(share.authorised_by,) if share.authorised_by and task is not Task.AUTHORISE else (),
+            not_by=share.authorisers if task is not Task.AUTHORISE else (),
         )
 
 

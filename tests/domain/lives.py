@@ -23,6 +23,7 @@ from countersign.domain.commands import (
     ExaminedProposal,
     ExaminedReport,
     GiveEvidence,
+    MandatesGiven,
     ReportPayment,
     Revise,
     SubmitReport,
@@ -32,6 +33,7 @@ from countersign.domain.errors import RuleBroken
 from countersign.domain.facts import Happened, ReportScheduled
 from countersign.domain.funding import BankOutcome, Instruction
 from countersign.domain.initiative import InitiativeState, entries_for
+from countersign.domain.mandate import PAYMENT, Mandate
 from countersign.domain.matter import Caller, Matter, Outcome, Response, SignOff, waiting_step
 from countersign.domain.projection import Task, Waiting, waited_for
 from countersign.domain.proposal import Proposal, ineligibilities, summarise
@@ -92,6 +94,7 @@ class Life:
         )
         self.away: set[str] = set()
         """The sides whose worker is away: their positions wait for their key, their banks are not told."""
+        self.mandates: list[Mandate] = []
         self._checked = 0
         self._messages = 0
         self.examined = ExaminedProposal(
@@ -133,7 +136,12 @@ class Life:
             self.sent.append((command.caller.person, command.id))
             try:
                 happened = rules.receive(
-                    self.state, command, self.now, examined=examined, deadlines=self.deadlines()
+                    self.state,
+                    command,
+                    self.now,
+                    examined=examined,
+                    deadlines=self.deadlines(),
+                    mandates=MandatesGiven(mandates=tuple(self.mandates)),
                 )
             except RuleBroken as broken:
                 happened = [rules.refused(command, broken)]
@@ -315,17 +323,49 @@ class Life:
         """Somebody clears a condition."""
         return self.send(ClearCondition(id=self.next_id(), caller=caller, condition=number))
 
-    def authorise(self, number: int, side: str, caller: Caller | None = None) -> Answer:
-        """A finance officer authorises."""
-        caller = caller or holder(side, "finance_officer", "first")
-        command = AuthoriseTranche(id=self.next_id(), caller=caller, tranche=number, directorate=side)
-        return self.send(command)
+    def lend(self, delegator: Caller, delegate: Caller, /, **changes: Any) -> None:
+        """Somebody lets another one authorise and confirm for them, for as long as anything lasts here."""
+        values = {
+            "id": f"mandate-{len(self.mandates) + 1}",
+            "directorate": delegator.directorate,
+            "delegator": delegator.person,
+            "delegator_contact": delegator.contact,
+            "delegate": delegate.person,
+            "offices": delegator.offices,
+            "kinds": (PAYMENT,),
+            "valid_from": START,
+            "valid_to": START + timedelta(days=36_500),
+            "given_at": START,
+        }
+        self.mandates.append(Mandate.model_validate(values | changes))
 
-    def confirm(self, number: int, side: str, caller: Caller | None = None) -> Answer:
-        """Another one confirms."""
-        caller = caller or holder(side, "finance_officer", "second")
-        command = ConfirmTranche(id=self.next_id(), caller=caller, tranche=number, directorate=side)
-        return self.send(command)
+    def authorise(
+        self, number: int, side: str, caller: Caller | None = None, behalf: Caller | None = None
+    ) -> Answer:
+        """A finance officer authorises, or somebody on ``behalf`` of one."""
+        return self.send(
+            AuthoriseTranche(
+                id=self.next_id(),
+                caller=caller or holder(side, "finance_officer", "first"),
+                tranche=number,
+                directorate=side,
+                on_behalf_of=behalf.person if behalf else None,
+            )
+        )
+
+    def confirm(
+        self, number: int, side: str, caller: Caller | None = None, behalf: Caller | None = None
+    ) -> Answer:
+        """Another one confirms, or somebody on ``behalf`` of one."""
+        return self.send(
+            ConfirmTranche(
+                id=self.next_id(),
+                caller=caller or holder(side, "finance_officer", "second"),
+                tranche=number,
+                directorate=side,
+                on_behalf_of=behalf.person if behalf else None,
+            )
+        )
 
     def bank(
         self,
