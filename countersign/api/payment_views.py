@@ -6,10 +6,11 @@ from datetime import date, datetime
 
 from pydantic import BaseModel
 
+from countersign.api.identity import Identity
 from countersign.api.schemas import Body
 from countersign.banking.matching import Verdict
 from countersign.domain.amounts import Amount
-from countersign.domain.funding import BankOutcome, Share, Tranche
+from countersign.domain.funding import BankOutcome, PaymentState, Share, Tranche
 from countersign.domain.model import MessageId, Sha256
 
 
@@ -33,7 +34,8 @@ class PaymentView(BaseModel):
 class ShareView(BaseModel):
     """One side's part of a tranche. ``end_to_end_ids`` are those in force, ``payments`` every attempt.
 
-    ``authorised_for`` is on whose behalf it was authorised.
+    ``authorised_for`` is on whose behalf it was authorised, ``held_from`` what a held one was. By whom it is held and
+    why is shown to its own side and to auditors.
     """
 
     amounts: list[Amount]
@@ -41,6 +43,9 @@ class ShareView(BaseModel):
     authorised_by: str | None
     authorised_for: str | None
     confirmed_by: str | None
+    held_from: PaymentState | None = None
+    held_by: str | None = None
+    held_reasons: str | None = None
     end_to_end_ids: list[str]
     payments: list[PaymentView]
 
@@ -83,23 +88,29 @@ class TrancheView(BaseModel):
     shares: dict[str, ShareView]
 
 
-def tranche_view(one: Tranche) -> TrancheView:
-    """A tranche; what was paid is open to all who see the initiative."""
+def tranche_view(one: Tranche, viewer: Identity) -> TrancheView:
+    """A tranche as the viewer may see it; what was paid is open to all who see the initiative."""
     return TrancheView(
         number=one.number,
         trigger=one.trigger,
         report=one.report,
-        shares={side: _share(share) for side, share in one.shares.items()},
+        shares={
+            side: _share(share, own=viewer.role == "auditor" or viewer.directorate == side)
+            for side, share in one.shares.items()
+        },
     )
 
 
-def _share(one: Share) -> ShareView:
+def _share(one: Share, *, own: bool) -> ShareView:
     return ShareView(
         amounts=list(one.amounts),
         state=one.state,
         authorised_by=one.authorised_by,
         authorised_for=one.authorised_for,
         confirmed_by=one.confirmed_by,
+        held_from=one.held_from,
+        held_by=one.held_by if own else None,
+        held_reasons=one.held_reasons if own else None,
         end_to_end_ids=[payment.end_to_end_id for payment in one.current],
         payments=[
             PaymentView(

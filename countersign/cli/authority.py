@@ -11,6 +11,7 @@ from countersign.cli.client import (
     AsOption,
     InitiativeArgument,
     KeyOption,
+    ReasonsOption,
     UrlOption,
     calling,
     checked_key,
@@ -35,7 +36,6 @@ from countersign.domain.mandate import PAYMENT
 mandate = typer.Typer(no_args_is_help=True, help="Mandates: who may sign for whom.")
 condition = typer.Typer(no_args_is_help=True, help="Conditions: evidence, and what becomes of it.")
 
-ReasonsOption = Annotated[str, typer.Option(help="Why; they stay on record.")]
 NumberArgument = Annotated[int, typer.Argument(metavar="NUMBER", min=1, help="Its number.")]
 _KINDS: Final = (*map(str, MatterKind), PAYMENT)
 

@@ -14,6 +14,7 @@ from countersign.cli.client import (
     AsOption,
     InitiativeArgument,
     KeyOption,
+    ReasonsOption,
     UrlOption,
     calling,
     checked_key,
@@ -39,7 +40,9 @@ from countersign.cli.wording import side_in_matter, task
 from countersign.domain.matter import Response
 from countersign.domain.stage import TERMINAL
 
-pay = typer.Typer(no_args_is_help=True, help="Authorise and confirm payments: four eyes, each side its own.")
+pay = typer.Typer(
+    no_args_is_help=True, help="Authorise, confirm and hold payments: four eyes, each side its own."
+)
 
 _BETWEEN_STEPS: Final = 5.0  # seconds in which a workflow that is at work opens its next matter
 _PAUSE: Final = 0.1
@@ -243,6 +246,42 @@ def confirm(
         _finance(
             caller, initiative, tranche, side or _side_of(name), "confirmation", key, as_json, _for(delegator)
         )
+
+
+@pay.command()
+def hold(
+    initiative: InitiativeArgument,
+    tranche: TrancheArgument,
+    reasons: ReasonsOption,
+    name: AsOption = None,
+    side: SideOption = None,
+    key: KeyOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop your side's part of a tranche before its bank is told."""
+    with calling(home, url, name, as_json) as caller:
+        body = {"reasons": reasons}
+        _finance(caller, initiative, tranche, side or _side_of(name), "hold", key, as_json, body)
+
+
+@pay.command()
+def resume(
+    initiative: InitiativeArgument,
+    tranche: TrancheArgument,
+    reasons: ReasonsOption,
+    name: AsOption = None,
+    side: SideOption = None,
+    key: KeyOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a held part go on; one that had been authorised is authorised anew."""
+    with calling(home, url, name, as_json) as caller:
+        body = {"reasons": reasons}
+        _finance(caller, initiative, tranche, side or _side_of(name), "resumption", key, as_json, body)
 
 
 def _finance(

@@ -92,6 +92,22 @@ class ConfirmTranche(FinanceCommand):
     """Say that it was paid."""
 
 
+class HoldTranche(Command):
+    """Stop the caller's own side's part before its bank is told."""
+
+    tranche: Number
+    directorate: Identifier
+    reasons: Reasons
+
+
+class ResumeTranche(Command):
+    """Let a held part go on."""
+
+    tranche: Number
+    directorate: Identifier
+    reasons: Reasons
+
+
 BankText = Annotated[str, StringConstraints(min_length=1, max_length=140)]
 """What a bank writes: a reference, a code, or a few words."""
 
@@ -127,6 +143,8 @@ AnyCommand = (
     | Complain
     | AuthoriseTranche
     | ConfirmTranche
+    | HoldTranche
+    | ResumeTranche
     | ReportPayment
     | SubmitReport
 )

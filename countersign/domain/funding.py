@@ -21,6 +21,7 @@ class PaymentState(StrEnum):
     """Where one side's part of a tranche stands (docs/flow.md, Payments).
 
     ``paid`` is what the second finance officer says; ``settled`` is when the side's bank has said the same of it all.
+    ``held`` is what its own side has stopped before its bank was told.
     """
 
     PLANNED = "planned"
@@ -30,6 +31,7 @@ class PaymentState(StrEnum):
     PAID = "paid"
     SETTLED = "settled"
     FAILED = "failed"
+    HELD = "held"
 
 
 LET_GO: Final = frozenset(
@@ -45,6 +47,12 @@ LET_GO: Final = frozenset(
 
 PAID: Final = frozenset({PaymentState.PAID, PaymentState.SETTLED})
 """The states of a part that was paid, whether or not the bank has said so too."""
+
+
+HOLDABLE: Final = frozenset(
+    {PaymentState.PLANNED, PaymentState.DUE, PaymentState.AUTHORISED, PaymentState.FAILED}
+)
+"""The states in which a part can be held; an authorised one only until every side has authorised its own."""
 
 
 class BankOutcome(StrEnum):
@@ -80,7 +88,8 @@ class Share(Model):
 
     ``authorised_for`` is on whose behalf it was authorised. ``authorised_before`` are those by and for whom attempts
     were authorised of which a payment failed. ``retrying`` are the payments that had failed when the share was
-    authorised anew: what fails later is for an authorisation of its own.
+    authorised anew: what fails later is for an authorisation of its own. A held one keeps what it was, by whom it is
+    held and why.
     """
 
     amounts: tuple[Amount, ...]
@@ -91,6 +100,19 @@ class Share(Model):
     instructions: tuple[Instruction, ...] = ()
     authorised_before: tuple[str, ...] | None = None
     retrying: tuple[str, ...] | None = None
+    held_from: PaymentState | None = None
+    held_by: str | None = None
+    held_reasons: str | None = None
+
+    @property
+    def unheld(self) -> PaymentState:
+        """Where it stands but for its being held."""
+        return self.held_from or self.state
+
+    @property
+    def is_let_go(self) -> bool:
+        """Whether its own side has let it go; held back afterwards is only what came back, not what was released."""
+        return self.state in LET_GO or self.held_from is PaymentState.FAILED
 
     @property
     def authorisers(self) -> tuple[str, ...]:
@@ -137,12 +159,17 @@ class Tranche(Model):
         return all(share.state in PAID for share in self.shares.values())
 
     @property
+    def is_let_go(self) -> bool:
+        """Whether every side has let its part go: the linked release."""
+        return all(share.is_let_go for share in self.shares.values())
+
+    @property
     def is_authorised(self) -> bool:
         """Whether a bank is to be told now: every side has authorised, and a part of one is not instructed.
 
         At first that is the moment of the linked release; later only a part that failed comes here again.
         """
-        return bool(self.to_instruct) and all(s.state in LET_GO for s in self.shares.values())
+        return bool(self.to_instruct) and self.is_let_go
 
     @property
     def to_instruct(self) -> tuple[str, ...]:
@@ -215,6 +242,28 @@ def check_authorise(share: Share) -> None:
     """
     if share.state not in (PaymentState.DUE, PaymentState.FAILED):
         raise RuleBroken("out_of_order", f"the payment is {share.state}, not due")
+
+
+def check_hold(tranche: Tranche, share: Share) -> None:
+    """Refuse to hold what is held, paid, or on its way to the bank.
+
+    Raises:
+        RuleBroken: ``out_of_order``.
+    """
+    if share.state is PaymentState.AUTHORISED and tranche.is_let_go:
+        raise RuleBroken("out_of_order", "every side has authorised it: the banks are being told")
+    if share.state not in HOLDABLE:
+        raise RuleBroken("out_of_order", f"the payment is {share.state}")
+
+
+def check_resume(share: Share) -> None:
+    """Refuse to resume what is not held.
+
+    Raises:
+        RuleBroken: ``out_of_order``.
+    """
+    if share.state is not PaymentState.HELD:
+        raise RuleBroken("out_of_order", f"the payment is {share.state}, not held")
 
 
 def check_confirm(share: Share, people: frozenset[str | None]) -> None:

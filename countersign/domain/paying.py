@@ -6,12 +6,15 @@ from datetime import datetime
 from typing import Any
 
 from countersign.domain import funding, mandate
+from countersign.domain.agreement import FINANCE_OFFICE
 from countersign.domain.commands import (
     AuthoriseTranche,
     ConfirmTranche,
     FinanceCommand,
+    HoldTranche,
     MandatesGiven,
     ReportPayment,
+    ResumeTranche,
     fingerprint,
 )
 from countersign.domain.errors import RuleBroken
@@ -20,11 +23,13 @@ from countersign.domain.facts import (
     PaymentBooked,
     PaymentFailed,
     TrancheAuthorised,
+    TrancheHeld,
     TranchePaid,
+    TrancheResumed,
     TrancheSettled,
 )
-from countersign.domain.funding import BankOutcome, PaymentState, Share
-from countersign.domain.ground_rules import in_stage, said
+from countersign.domain.funding import BankOutcome, PaymentState, Share, Tranche
+from countersign.domain.ground_rules import in_stage, said, without_part
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.mandate import PAYMENT
 from countersign.domain.stage import Stage
@@ -83,6 +88,45 @@ def report_payment(state: InitiativeState, command: ReportPayment) -> list[Happe
     all_booked = all(one.outcome is BankOutcome.BOOKED for one in others)
     is_last = share.state is PaymentState.PAID and all_booked
     return [booked, _settled(command)] if is_last else [booked]
+
+
+def hold(state: InitiativeState, command: HoldTranche) -> list[Happened]:
+    """A finance officer, or the head of the side, stops the side's part before its bank is told."""
+    tranche, share = _stoppable(state, command)
+    funding.check_hold(tranche, share)
+    return [said(command, TrancheHeld(**_stopping(command)))]
+
+
+def resume(state: InitiativeState, command: ResumeTranche) -> list[Happened]:
+    """A finance officer, or the head of the side, lets a held part go on."""
+    _, share = _stoppable(state, command)
+    funding.check_resume(share)
+    return [said(command, TrancheResumed(**_stopping(command)))]
+
+
+def _stoppable(state: InitiativeState, command: HoldTranche | ResumeTranche) -> tuple[Tranche, Share]:
+    """The part that whoever answers for their side's money may stop, and let go on."""
+    side, caller = command.directorate, command.caller
+    own = state.terms.sides.get(side)
+    if own is None or caller.directorate != side or not {FINANCE_OFFICE, own.head} & set(caller.offices):
+        raise RuleBroken(
+            "not_your_office", f"payments of {side!r} are held by its finance officers, or its head"
+        )
+    without_part(state, caller)
+    tranche = state.tranche(command.tranche)
+    if tranche is None or side not in tranche.shares:
+        raise RuleBroken("not_found", "that directorate has no part in such a tranche")
+    in_stage(state, Stage.ACTIVE, Stage.CLOSING)
+    return tranche, tranche.shares[side]
+
+
+def _stopping(command: HoldTranche | ResumeTranche) -> dict[str, Any]:
+    return {
+        "number": command.tranche,
+        "directorate": command.directorate,
+        "reasons": command.reasons,
+        "fingerprint": fingerprint(command),
+    }
 
 
 def _share(state: InitiativeState, command: FinanceCommand, now: datetime, mandates: MandatesGiven) -> Share:

@@ -29,6 +29,7 @@ class Task(StrEnum):
     CLEAR_CONDITION = "clear_condition"
     AUTHORISE = "authorise"
     CONFIRM = "confirm"
+    RESUME = "resume"
     INSTRUCT = "instruct"
     COUNTERSIGN = "countersign"
     ESCALATED = "escalated"
@@ -249,6 +250,7 @@ _PAYMENT_TASKS: Final = {
     PaymentState.FAILED: Task.AUTHORISE,
     PaymentState.AUTHORISED: Task.INSTRUCT,
     PaymentState.INSTRUCTED: Task.CONFIRM,
+    PaymentState.HELD: Task.RESUME,
 }
 
 
@@ -265,7 +267,7 @@ def _payers(tranche: Tranche, since: datetime) -> Iterator[Waiting]:
             office=None if task is Task.INSTRUCT else FINANCE_OFFICE,
             since=since,
             # Whoever authorised what failed may do so again; whoever authorised never confirms.
-            not_by=share.authorisers if task is not Task.AUTHORISE else (),
+            not_by=share.authorisers if task is Task.CONFIRM else (),
         )
 
 
@@ -341,6 +343,8 @@ _TOLD: Final[dict[str, tuple[str, ...]]] = {
     "proposal.corrected": ("version",),
     "tranche.due": ("number",),
     "tranche.authorised": ("number", "directorate"),
+    "tranche.held": ("number", "directorate"),
+    "tranche.resumed": ("number", "directorate"),
     "tranche.instructed": ("number",),
     "tranche.paid": ("number", "directorate"),
     "tranche.settled": ("number", "directorate"),

@@ -24,9 +24,11 @@ from countersign.domain.commands import (
     ExaminedReport,
     ExtendDeadline,
     GiveEvidence,
+    HoldTranche,
     MandatesGiven,
     RefuseEvidence,
     ReportPayment,
+    ResumeTranche,
     Revise,
     SubmitReport,
     Withdraw,
@@ -121,6 +123,10 @@ def receive(
             return paying.authorise(state, command, now, mandates)
         case ConfirmTranche():
             return paying.confirm(state, command, now, mandates)
+        case HoldTranche():
+            return paying.hold(state, command)
+        case ResumeTranche():
+            return paying.resume(state, command)
         case ReportPayment():
             return paying.report_payment(state, command)
         case SubmitReport():

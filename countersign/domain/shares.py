@@ -13,22 +13,33 @@ from countersign.domain.facts import (
     PaymentFailed,
     TrancheAuthorised,
     TrancheFellDue,
+    TrancheHeld,
     TrancheInstructed,
     TranchePaid,
     TrancheReduced,
+    TrancheResumed,
     TrancheSettled,
 )
 from countersign.domain.funding import BankOutcome, Instruction, PaymentState, Share, Tranche
 
 Tranches = tuple[Tranche, ...]
 Update = Callable[[Share], dict[str, Any]]
+OfOneSide = (
+    TrancheAuthorised
+    | TrancheHeld
+    | TrancheResumed
+    | TranchePaid
+    | PaymentBooked
+    | PaymentFailed
+    | TrancheSettled
+)
 
 
 def after(tranches: Tranches, fact: Fact, entry: AuditEntry) -> Tranches | None:
     """The tranches after a fact; none when it is not on them."""
     match fact:
         case TrancheFellDue(number=number):
-            return _every(tranches, number, lambda _: {"state": PaymentState.DUE})
+            return _replaced(tranches, number, lambda _, share: _due(share))
         case TrancheReduced(number=number, directorate=side, amounts=amounts):
             return _reduced(tranches, number, side, amounts)
         case TrancheAuthorised():
@@ -44,10 +55,39 @@ def after(tranches: Tranches, fact: Fact, entry: AuditEntry) -> Tranches | None:
             return _one(tranches, fact, lambda _: paid)
         case PaymentBooked() | PaymentFailed():
             return _one(tranches, fact, lambda share: _reported(share, fact))
+        case TrancheHeld(reasons=reasons):
+            held = {"state": PaymentState.HELD, "held_by": entry.actor, "held_reasons": reasons}
+            return _one(tranches, fact, lambda share: {**held, "held_from": share.state})
+        case TrancheResumed():
+            return _one(tranches, fact, _resumed)
         case TrancheSettled():
             return _one(tranches, fact, lambda _: {"state": PaymentState.SETTLED})
         case _:
             return None
+
+
+def _due(share: Share) -> dict[str, Any]:
+    """A part that falls due while it is held is due once it goes on."""
+    held = share.state is PaymentState.HELD
+    return {"held_from": PaymentState.DUE} if held else {"state": PaymentState.DUE}
+
+
+def _resumed(share: Share) -> dict[str, Any]:
+    changes: dict[str, Any] = {
+        "state": share.unheld,
+        "held_from": None,
+        "held_by": None,
+        "held_reasons": None,
+    }
+    if share.unheld is PaymentState.AUTHORISED:
+        # Whoever let it go did so before they knew why it was held: it is authorised anew.
+        changes |= {
+            "state": PaymentState.DUE,
+            "authorised_by": None,
+            "authorised_for": None,
+            "authorised_before": share.ever_authorised,
+        }
+    return changes
 
 
 def _authorised(share: Share, entry: AuditEntry) -> dict[str, Any]:
@@ -86,8 +126,9 @@ def _reported(share: Share, fact: PaymentBooked | PaymentFailed) -> dict[str, An
             for one in share.instructions
         )
     }
-    # A part that is authorised anew is under way to the bank already: it fails again once that is on record.
-    if came_back and share.state is not PaymentState.AUTHORISED:
+    # A part that is authorised anew is under way to the bank already: it fails again once that is on record. A held one
+    # had failed already, and stays held.
+    if came_back and share.state not in (PaymentState.AUTHORISED, PaymentState.HELD):
         changes |= {"state": PaymentState.FAILED, "confirmed_by": None}
     return changes
 
@@ -108,14 +149,9 @@ def _reduced(tranches: Tranches, number: int, side: str, amounts: tuple[Amount, 
     return tuple(reduced(one) if one.number == number else one for one in tranches)
 
 
-def _every(tranches: Tranches, number: int, update: Update) -> Tranches:
-    """Every side's part of a tranche changed."""
-    return _replaced(tranches, number, lambda _, share: update(share))
-
-
 def _one(
     tranches: Tranches,
-    fact: TrancheAuthorised | TranchePaid | PaymentBooked | PaymentFailed | TrancheSettled,
+    fact: OfOneSide,
     update: Update,
 ) -> Tranches:
     """The part that a fact is on changed."""

@@ -307,7 +307,7 @@ def instructed(
 def release_closing_tranche(state: InitiativeState) -> list[Happened]:
     """The closure is signed: what accepted costs leave to pay of the last tranche falls due."""
     last = next((one for one in state.tranches if one.trigger == "closure"), None)
-    if last is None or any(share.state is not PaymentState.PLANNED for share in last.shares.values()):
+    if last is None or any(share.unheld is not PaymentState.PLANNED for share in last.shares.values()):
         return []
     happened: list[Happened] = []
     left = 0
@@ -320,7 +320,7 @@ def release_closing_tranche(state: InitiativeState) -> list[Happened]:
 
 
 def all_paid(state: InitiativeState) -> bool:
-    """Whether nothing that is due is left to pay."""
+    """Whether nothing that is due is left to pay, and nothing is held."""
     done = {PaymentState.PLANNED, *PAID}
     return all(share.state in done for one in state.tranches for share in one.shares.values())
 
@@ -335,7 +335,7 @@ def _payable(state: InitiativeState, side: str, planned: Amount) -> Amount:
         for tranche in state.tranches
         for whose, share in tranche.shares.items()
         for amount in share.amounts
-        if whose == side and amount.unit == planned.unit and share.state is not PaymentState.PLANNED
+        if whose == side and amount.unit == planned.unit and share.unheld is not PaymentState.PLANNED
     )
     accepted = accepted_costs(state, side, planned.unit)
     return Amount(max(0, min(planned.minor, accepted - let_go)), planned.unit)

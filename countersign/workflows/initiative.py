@@ -36,9 +36,11 @@ from countersign.workflows.messages import (
     Ended,
     ExtendDeadline,
     GiveEvidence,
+    HoldTranche,
     Receipt,
     RefuseEvidence,
     ReportPayment,
+    ResumeTranche,
     Revise,
     SignOff,
     Submit,
@@ -63,8 +65,8 @@ class InitiativeWorkflow:
 
     Updates (each answered when it is on record, counted or refused): ``sign_off``, ``extend_deadline``,
     ``declare_conflict``, ``withdraw``, ``revise``, ``give_evidence``, ``clear_condition``, ``refuse_evidence``,
-    ``complain``, ``authorise_tranche``, ``confirm_tranche``, ``report_payment``, ``submit_report``; and ``submitted``,
-    which answers when the submission is on record.
+    ``complain``, ``authorise_tranche``, ``confirm_tranche``, ``hold_tranche``, ``resume_tranche``,
+    ``report_payment``, ``submit_report``; and ``submitted``, which answers when the submission is on record.
     Signal: ``sign_off``, the same message; never raises, its answer goes to the audit trail.
     Query: ``stage``.
     Waits: for each matter until it is decided or lapses, with reminders and escalation on the way; for a new version
@@ -202,6 +204,16 @@ class InitiativeWorkflow:
     @workflow.update
     async def confirm_tranche(self, message: ConfirmTranche) -> Answer:
         """Another finance officer confirms that it was paid."""
+        return await self._receive(message)
+
+    @workflow.update
+    async def hold_tranche(self, message: HoldTranche) -> Answer:
+        """A side stops its part of a tranche before its bank is told."""
+        return await self._receive(message)
+
+    @workflow.update
+    async def resume_tranche(self, message: ResumeTranche) -> Answer:
+        """It lets that part go on."""
         return await self._receive(message)
 
     @workflow.update

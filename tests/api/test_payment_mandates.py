@@ -52,6 +52,11 @@ class Paying:
 
 @pytest.fixture
 async def paying(office: Office, services: Services, skipper: TimeSkipper) -> Paying:
+    return await paying_first_tranche(office, services, skipper)
+
+
+async def paying_first_tranche(office: Office, services: Services, skipper: TimeSkipper) -> Paying:
+    """A small initiative whose first tranche is due."""
     journey = Journey(office, services, skipper, minimal_proposal())
     await journey.submit()
     await journey.clear()

@@ -23,8 +23,10 @@ from countersign.domain.commands import (
     ExaminedProposal,
     ExaminedReport,
     GiveEvidence,
+    HoldTranche,
     MandatesGiven,
     ReportPayment,
+    ResumeTranche,
     Revise,
     SubmitReport,
     Withdraw,
@@ -367,6 +369,23 @@ class Life:
             )
         )
 
+    def hold(self, number: int, side: str, caller: Caller | None = None) -> Answer:
+        """A finance officer stops a part."""
+        return self.send(HoldTranche(**self._stopping(number, side, caller)))
+
+    def resume(self, number: int, side: str, caller: Caller | None = None) -> Answer:
+        """A finance officer lets it go on."""
+        return self.send(ResumeTranche(**self._stopping(number, side, caller)))
+
+    def _stopping(self, number: int, side: str, caller: Caller | None) -> dict[str, Any]:
+        return {
+            "id": self.next_id(),
+            "caller": caller or holder(side, "finance_officer", "third"),
+            "tranche": number,
+            "directorate": side,
+            "reasons": "The account was looked at.",
+        }
+
     def bank(
         self,
         number: int,
@@ -439,6 +458,7 @@ class Life:
             Task.CLEAR_CONDITION: lambda: self.clear(one.number, holder(side, office)),
             Task.AUTHORISE: lambda: self.authorise(one.number, side),
             Task.CONFIRM: lambda: self.confirm(one.number, side),
+            Task.RESUME: lambda: self.resume(one.number, side),
             Task.REPORT: lambda: self.report(one.number, percent),
         }
         if one.task is Task.REPORT and self.now < one.since:

@@ -129,6 +129,16 @@ class Walk(RuleBasedStateMachine):
         act = self.life.confirm if confirm else self.life.authorise
         act(number, side, self.officer(side, who), self.officer(side, behalf) if behalf else None)
 
+    @rule(
+        number=small, side=st.sampled_from(SIDES), who=st.sampled_from("ab"), stop=st.booleans(), chance=small
+    )
+    def a_finance_officer_holds_or_resumes(
+        self, number: int, side: str, who: str, stop: bool, chance: int
+    ) -> None:
+        if chance < 4:
+            act = self.life.hold if stop else self.life.resume
+            act(number, side, self.officer(side, who))
+
     def officer(self, side: str, who: str) -> Caller:
         return holder(side, "finance_officer", who)
 
@@ -267,9 +277,11 @@ class Walk(RuleBasedStateMachine):
                 for one in share.current:
                     total[one.amount.unit] -= one.amount.minor
                 assert set(total.values()) == {0}
-            assert (share.state is PaymentState.FAILED) == (
+            assert (share.unheld is PaymentState.FAILED) == (
                 bool(share.failed) and share.state is not PaymentState.AUTHORISED
             )
+            assert (share.state is PaymentState.HELD) == (share.held_from is not None)
+            assert share.unheld in funding.HOLDABLE or share.state is not PaymentState.HELD
             assert share.state is not PaymentState.SETTLED or (share.is_booked and share.confirmed_by)
 
     @invariant()
