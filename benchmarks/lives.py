@@ -241,11 +241,10 @@ class Life:
                 jws = sign(document, self._keys[side])
                 self._derive(jws, "jws", canonical_json(document), side)
                 return steps.countersigned(state, matter.number, position, matter.content_hash, jws)
-        for tranche in state.tranches:
-            if tranche.is_authorised:
-                happened = steps.instructed(state, tranche.number, steps.to_instruct(state, tranche))
-                self._instruct(tranche.number, happened[0].fact)
-                return happened
+        for tranche in steps.released(state):
+            happened = steps.instructed(state, tranche.number, steps.to_instruct(state, tranche))
+            self._instruct(tranche.number, happened[0].fact)
+            return happened
         if state.stage in (Stage.SUBMITTED, Stage.REVISION):
             if state.version == self._checked:
                 return []

@@ -14,7 +14,7 @@ from countersign.api.dependencies import InForce, Key, Me, Record, Workflows
 from countersign.api.errors import Problem, documented
 from countersign.api.gateway import Gateway
 from countersign.api.identity import Identity
-from countersign.api.schemas import StatementLine, StatementView
+from countersign.api.payment_views import StatementLine, StatementView
 from countersign.banking.camt054 import Limits, read_notification
 from countersign.banking.matching import CURRENCIES, Line, Verdict, match
 from countersign.domain.agreement import FINANCE_OFFICE, ProgrammeAgreement

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from countersign.api.identity import Identity
-from countersign.banking.matching import Verdict
 from countersign.domain import matter as matters
 from countersign.domain.agreement import MatterKind
 from countersign.domain.amounts import Amount
 from countersign.domain.audit import AuditEntry
-from countersign.domain.funding import BankOutcome, Share, Tranche
 from countersign.domain.initiative import Condition
 from countersign.domain.ledger import Account, Entry
+from countersign.domain.mandate import MandateKind
 from countersign.domain.matter import Matter, Response
 from countersign.domain.model import MessageId, Sha256
 from countersign.domain.projection import TOLD, Task, Version, Waiting
@@ -62,10 +61,13 @@ class SignOffBody(Body):
 
 
 class MandateBody(Body):
-    """Who may sign for the caller, in which matters, up to which amount a unit, from when to when."""
+    """Who may sign for the caller, in which matters, up to which amount a unit, from when to when.
+
+    The kind `payment` is no matter: it lets a finance officer's colleague authorise or confirm in their place.
+    """
 
     delegate: MessageId
-    kinds: list[MatterKind] = Field(min_length=1, max_length=len(MatterKind))
+    kinds: list[MandateKind] = Field(min_length=1, max_length=len(MatterKind) + 1)
     ceiling: list[Amount] = Field(default_factory=list, max_length=10)
     valid_from: AwareDatetime
     valid_to: AwareDatetime
@@ -217,66 +219,6 @@ class SignedView(Answered):
     """A sign-off that counted, and the matter after it."""
 
     matter: MatterView
-
-
-class PaymentView(BaseModel):
-    """A payment that a bank was told of, and what it said since. A later attempt ``replaces`` one that came back."""
-
-    end_to_end_id: str
-    amount: Amount
-    partner: str | None
-    attempt: int
-    replaces: str | None
-    outcome: BankOutcome | None
-
-
-class ShareView(BaseModel):
-    """One side's part of a tranche. ``end_to_end_ids`` are those in force, ``payments`` every attempt."""
-
-    amounts: list[Amount]
-    state: str
-    authorised_by: str | None
-    confirmed_by: str | None
-    end_to_end_ids: list[str]
-    payments: list[PaymentView]
-
-
-class StatementLine(BaseModel):
-    """A payment in a bank's statement, and what came of it; ``code`` and ``detail`` where it was refused."""
-
-    entry: int
-    verdict: Verdict
-    end_to_end_id: str | None = None
-    amount: Amount | None = None
-    outcome: BankOutcome | None = None
-    on: date | None = None
-    bank_reference: str | None = None
-    reason: str | None = None
-    initiative: str | None = None
-    tranche: int | None = None
-    code: str | None = None
-    detail: str | None = None
-
-
-class StatementView(BaseModel):
-    """An import of a bank's statement. ``again``: the side had imported that very content before, whole."""
-
-    content_hash: Sha256
-    directorate: str
-    imported_by: str
-    at: datetime
-    again: bool
-    counts: dict[str, int]
-    items: list[StatementLine]
-
-
-class TrancheView(BaseModel):
-    """A tranche: one payment of each side, released together."""
-
-    number: int
-    trigger: str
-    report: int | None
-    shares: dict[str, ShareView]
 
 
 class TransactionView(BaseModel):
@@ -486,37 +428,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(one) for one in value]
     return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-
-
-def tranche_view(one: Tranche) -> TrancheView:
-    """A tranche; what was paid is open to all who see the initiative."""
-    return TrancheView(
-        number=one.number,
-        trigger=one.trigger,
-        report=one.report,
-        shares={side: _share(share) for side, share in one.shares.items()},
-    )
-
-
-def _share(one: Share) -> ShareView:
-    return ShareView(
-        amounts=list(one.amounts),
-        state=one.state,
-        authorised_by=one.authorised_by,
-        confirmed_by=one.confirmed_by,
-        end_to_end_ids=[payment.end_to_end_id for payment in one.current],
-        payments=[
-            PaymentView(
-                end_to_end_id=payment.end_to_end_id,
-                amount=payment.amount,
-                partner=payment.partner,
-                attempt=payment.attempt or 1,
-                replaces=payment.replaces,
-                outcome=payment.outcome,
-            )
-            for payment in one.instructions
-        ],
-    )
 
 
 def inbox_view(one: InboxItem) -> InboxView:

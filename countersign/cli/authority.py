@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -11,6 +11,7 @@ from countersign.cli.client import (
     AsOption,
     InitiativeArgument,
     KeyOption,
+    ReasonsOption,
     UrlOption,
     calling,
     checked_key,
@@ -30,12 +31,13 @@ from countersign.cli.output import (
 )
 from countersign.domain.agreement import MatterKind
 from countersign.domain.amounts import parse_amount
+from countersign.domain.mandate import PAYMENT
 
 mandate = typer.Typer(no_args_is_help=True, help="Mandates: who may sign for whom.")
 condition = typer.Typer(no_args_is_help=True, help="Conditions: evidence, and what becomes of it.")
 
-ReasonsOption = Annotated[str, typer.Option(help="Why; they stay on record.")]
 NumberArgument = Annotated[int, typer.Argument(metavar="NUMBER", min=1, help="Its number.")]
+_KINDS: Final = (*map(str, MatterKind), PAYMENT)
 
 
 def register(app: typer.Typer) -> None:
@@ -49,10 +51,14 @@ def register(app: typer.Typer) -> None:
 @mandate.command()
 def give(
     delegate: Annotated[str, typer.Argument(help="The colleague, as `il/il-officer`.")],
-    kinds: Annotated[list[MatterKind], typer.Option("--kind", help="A kind of matter; repeat for more.")],
+    kinds: Annotated[
+        list[str],
+        typer.Option("--kind", help=f"What they may do, repeat for more: {', '.join(_KINDS)}."),
+    ],
     days: Annotated[int, typer.Option(min=1, max=366, help="For so many days from now on.")] = 30,
     ceiling: Annotated[
-        list[str] | None, typer.Option(help="At most this much asked of the side, '100,000.00 ILS'; repeat.")
+        list[str] | None,
+        typer.Option(help="At most this much asked of the side, or paid at once, '100,000.00 ILS'; repeat."),
     ] = None,
     name: AsOption = None,
     key: KeyOption = None,
@@ -60,7 +66,10 @@ def give(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a colleague of your own directorate sign for you."""
+    """Let a colleague of your own directorate sign for you, or authorise and confirm payments."""
+    unknown = [one for one in kinds if one not in _KINDS]
+    if unknown:
+        raise Failure(f"there is no kind {', '.join(unknown)}; there are {', '.join(_KINDS)}", Status.USAGE)
     try:
         bounds = [parse_amount(one) for one in ceiling or ()]
     except ValueError as problem:
@@ -68,7 +77,7 @@ def give(
     now = datetime.now(UTC)
     body = {
         "delegate": delegate,
-        "kinds": [kind.value for kind in kinds],
+        "kinds": kinds,
         "ceiling": [{"minor": one.minor, "unit": one.unit} for one in bounds],
         "valid_from": now.isoformat(),
         "valid_to": (now + timedelta(days=days)).isoformat(),

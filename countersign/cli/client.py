@@ -47,6 +47,7 @@ AsOption = Annotated[
         help=f"Who is calling: one of `countersign token --list`. Without it: the token in {TOKEN}.",
     ),
 ]
+ReasonsOption = Annotated[str, typer.Option(help="Why; they stay on record.")]
 KeyOption = Annotated[
     str | None,
     typer.Option("--key", help="An id of your own: sent again under the same one, it has one effect."),

@@ -14,6 +14,7 @@ from countersign.cli.client import (
     AsOption,
     InitiativeArgument,
     KeyOption,
+    ReasonsOption,
     UrlOption,
     calling,
     checked_key,
@@ -39,7 +40,9 @@ from countersign.cli.wording import side_in_matter, task
 from countersign.domain.matter import Response
 from countersign.domain.stage import TERMINAL
 
-pay = typer.Typer(no_args_is_help=True, help="Authorise and confirm payments: four eyes, each side its own.")
+pay = typer.Typer(
+    no_args_is_help=True, help="Authorise, confirm and hold payments: four eyes, each side its own."
+)
 
 _BETWEEN_STEPS: Final = 5.0  # seconds in which a workflow that is at work opens its next matter
 _PAUSE: Final = 0.1
@@ -48,6 +51,12 @@ TrancheArgument = Annotated[int, typer.Argument(metavar="TRANCHE", min=1, help="
 SideOption = Annotated[
     str | None,
     typer.Option("--side", help="The directorate that pays. (default: that of the person named with --as)"),
+]
+ForOption = Annotated[
+    str | None,
+    typer.Option(
+        "--for", help="On whose behalf, as `il/il-finance-1`: under a mandate that covers payments."
+    ),
 ]
 
 
@@ -200,6 +209,7 @@ def authorise(
     tranche: TrancheArgument,
     name: AsOption = None,
     side: SideOption = None,
+    delegator: ForOption = None,
     key: KeyOption = None,
     home: HomeOption = DEFAULT_HOME,
     url: UrlOption = None,
@@ -207,7 +217,16 @@ def authorise(
 ) -> None:
     """Authorise your side's part of a tranche; nobody is paid until every side has."""
     with calling(home, url, name, as_json) as caller:
-        _finance(caller, initiative, tranche, side or _side_of(name), "authorisation", key, as_json)
+        _finance(
+            caller,
+            initiative,
+            tranche,
+            side or _side_of(name),
+            "authorisation",
+            key,
+            as_json,
+            _for(delegator),
+        )
 
 
 @pay.command()
@@ -216,21 +235,60 @@ def confirm(
     tranche: TrancheArgument,
     name: AsOption = None,
     side: SideOption = None,
+    delegator: ForOption = None,
     key: KeyOption = None,
     home: HomeOption = DEFAULT_HOME,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Confirm that your side's part was paid; never by whoever authorised it."""
+    """Confirm that your side's part was paid; never by, or for, whoever authorised it."""
     with calling(home, url, name, as_json) as caller:
-        _finance(caller, initiative, tranche, side or _side_of(name), "confirmation", key, as_json)
+        _finance(
+            caller, initiative, tranche, side or _side_of(name), "confirmation", key, as_json, _for(delegator)
+        )
+
+
+@pay.command()
+def hold(
+    initiative: InitiativeArgument,
+    tranche: TrancheArgument,
+    reasons: ReasonsOption,
+    name: AsOption = None,
+    side: SideOption = None,
+    key: KeyOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop your side's part of a tranche before its bank is told."""
+    with calling(home, url, name, as_json) as caller:
+        body = {"reasons": reasons}
+        _finance(caller, initiative, tranche, side or _side_of(name), "hold", key, as_json, body)
+
+
+@pay.command()
+def resume(
+    initiative: InitiativeArgument,
+    tranche: TrancheArgument,
+    reasons: ReasonsOption,
+    name: AsOption = None,
+    side: SideOption = None,
+    key: KeyOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a held part go on; one that had been authorised is authorised anew."""
+    with calling(home, url, name, as_json) as caller:
+        body = {"reasons": reasons}
+        _finance(caller, initiative, tranche, side or _side_of(name), "resumption", key, as_json, body)
 
 
 def _finance(
-    caller: Api, initiative: str, tranche: int, side: str, act: str, key: str | None, as_json: bool
+    caller: Api, initiative: str, tranche: int, side: str, act: str, key: str | None, as_json: bool, body: Any
 ) -> None:
     path = initiative_path(initiative, f"/tranches/{tranche}/{side}/{act}")
-    answered = caller.post(path, key=checked_key(key))
+    answered = caller.post(path, body, key=checked_key(key))
     if as_json:
         print_json(answered)
         return
@@ -241,6 +299,10 @@ def _finance(
         f"Tranche {tranche} of {side}, {amounts(share['amounts'])}: {act} counts "
         f"(entry {answered['sequence']}), now {share['state']}."
     )
+
+
+def _for(delegator: str | None) -> dict[str, str] | None:
+    return None if delegator is None else {"on_behalf_of": delegator}
 
 
 def _side_of(name: str | None) -> str:

@@ -14,6 +14,7 @@ TASKS: Final[dict[str, str]] = {
     "clear_condition": "clear condition",
     "authorise": "authorise tranche",
     "confirm": "confirm tranche",
+    "resume": "resume tranche",
     "instruct": "instruct tranche",
     "countersign": "countersign matter",
     "escalated": "see to matter",

@@ -73,14 +73,39 @@ class DeclareConflict(Command):
     reasons: Reasons
 
 
-class AuthoriseTranche(Command):
+class FinanceCommand(Command):
+    """What a finance officer does with their side's part of a tranche, or somebody on their behalf.
+
+    Left out where it is not given: a message of an earlier version has the same fingerprint.
+    """
+
     tranche: Number
     directorate: Identifier
+    on_behalf_of: MessageId | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
-class ConfirmTranche(Command):
+class AuthoriseTranche(FinanceCommand):
+    """Let a part go."""
+
+
+class ConfirmTranche(FinanceCommand):
+    """Say that it was paid."""
+
+
+class HoldTranche(Command):
+    """Stop the caller's own side's part before its bank is told."""
+
     tranche: Number
     directorate: Identifier
+    reasons: Reasons
+
+
+class ResumeTranche(Command):
+    """Let a held part go on."""
+
+    tranche: Number
+    directorate: Identifier
+    reasons: Reasons
 
 
 BankText = Annotated[str, StringConstraints(min_length=1, max_length=140)]
@@ -118,6 +143,8 @@ AnyCommand = (
     | Complain
     | AuthoriseTranche
     | ConfirmTranche
+    | HoldTranche
+    | ResumeTranche
     | ReportPayment
     | SubmitReport
 )

@@ -300,6 +300,24 @@ class PaymentFailed(FromBank):
     reason: str | None = None
 
 
+class TrancheHeld(FromMessage):
+    """One side's part is not to be paid until that side lets it go on."""
+
+    action = "tranche.held"
+    number: int
+    directorate: str
+    reasons: str
+
+
+class TrancheResumed(FromMessage):
+    """A held part goes on: as what it was, or due again when it had been authorised."""
+
+    action = "tranche.resumed"
+    number: int
+    directorate: str
+    reasons: str
+
+
 class TrancheSettled(Fact):
     """One side's part is confirmed by its officers, and all of it booked by its bank."""
 

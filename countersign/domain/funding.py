@@ -12,6 +12,7 @@ from countersign.domain.agreement import FINANCE_OFFICE, TranchePlan
 from countersign.domain.amounts import COMPUTE_UNIT, Amount, split
 from countersign.domain.errors import RuleBroken
 from countersign.domain.ids import end_to_end_id
+from countersign.domain.mandate import Mandate
 from countersign.domain.matter import Caller
 from countersign.domain.model import Model
 
@@ -20,6 +21,7 @@ class PaymentState(StrEnum):
     """Where one side's part of a tranche stands (docs/flow.md, Payments).
 
     ``paid`` is what the second finance officer says; ``settled`` is when the side's bank has said the same of it all.
+    ``held`` is what its own side has stopped before its bank was told.
     """
 
     PLANNED = "planned"
@@ -29,6 +31,7 @@ class PaymentState(StrEnum):
     PAID = "paid"
     SETTLED = "settled"
     FAILED = "failed"
+    HELD = "held"
 
 
 LET_GO: Final = frozenset(
@@ -44,6 +47,12 @@ LET_GO: Final = frozenset(
 
 PAID: Final = frozenset({PaymentState.PAID, PaymentState.SETTLED})
 """The states of a part that was paid, whether or not the bank has said so too."""
+
+
+HOLDABLE: Final = frozenset(
+    {PaymentState.PLANNED, PaymentState.DUE, PaymentState.AUTHORISED, PaymentState.FAILED}
+)
+"""The states in which a part can be held; an authorised one only until every side has authorised its own."""
 
 
 class BankOutcome(StrEnum):
@@ -77,17 +86,43 @@ class Instruction(Model):
 class Share(Model):
     """One side's part of a tranche: at most one amount a unit.
 
-    ``authorised_before`` are those who authorised attempts of which a payment failed. ``retrying`` are the payments
-    that had failed when the share was authorised anew: what fails later is for an authorisation of its own.
+    ``authorised_for`` is on whose behalf it was authorised. ``authorised_before`` are those by and for whom attempts
+    were authorised of which a payment failed. ``retrying`` are the payments that had failed when the share was
+    authorised anew: what fails later is for an authorisation of its own. A held one keeps what it was, by whom it is
+    held and why.
     """
 
     amounts: tuple[Amount, ...]
     state: PaymentState = PaymentState.PLANNED
     authorised_by: str | None = None
+    authorised_for: str | None = None
     confirmed_by: str | None = None
     instructions: tuple[Instruction, ...] = ()
     authorised_before: tuple[str, ...] | None = None
     retrying: tuple[str, ...] | None = None
+    held_from: PaymentState | None = None
+    held_by: str | None = None
+    held_reasons: str | None = None
+
+    @property
+    def unheld(self) -> PaymentState:
+        """Where it stands but for its being held."""
+        return self.held_from or self.state
+
+    @property
+    def is_let_go(self) -> bool:
+        """Whether its own side has let it go; held back afterwards is only what came back, not what was released."""
+        return self.state in LET_GO or self.held_from is PaymentState.FAILED
+
+    @property
+    def authorisers(self) -> tuple[str, ...]:
+        """Who authorised it, and for whom: neither of them confirms it."""
+        return tuple(one for one in (self.authorised_by, self.authorised_for) if one is not None)
+
+    @property
+    def ever_authorised(self) -> tuple[str, ...]:
+        """The same, of every attempt: none of them brings the bank's word on any."""
+        return (*(self.authorised_before or ()), *self.authorisers)
 
     @property
     def current(self) -> tuple[Instruction, ...]:
@@ -124,12 +159,17 @@ class Tranche(Model):
         return all(share.state in PAID for share in self.shares.values())
 
     @property
+    def is_let_go(self) -> bool:
+        """Whether every side has let its part go: the linked release."""
+        return all(share.is_let_go for share in self.shares.values())
+
+    @property
     def is_authorised(self) -> bool:
         """Whether a bank is to be told now: every side has authorised, and a part of one is not instructed.
 
         At first that is the moment of the linked release; later only a part that failed comes here again.
         """
-        return bool(self.to_instruct) and all(s.state in LET_GO for s in self.shares.values())
+        return bool(self.to_instruct) and self.is_let_go
 
     @property
     def to_instruct(self) -> tuple[str, ...]:
@@ -170,16 +210,25 @@ def plan(
     return tuple(one for one in planned if one.shares)
 
 
-def check_finance(tranche: Tranche | None, directorate: str, caller: Caller, barred: frozenset[str]) -> Share:
-    """The share that a finance officer may act on.
+def check_finance(
+    tranche: Tranche | None,
+    directorate: str,
+    caller: Caller,
+    barred: frozenset[str],
+    mandate: Mandate | None = None,
+) -> Share:
+    """The share that a finance officer may act on, or whoever acts for one under a mandate.
 
     Raises:
         RuleBroken: ``not_your_office``, ``conflict_of_interest`` or ``not_found``.
     """
-    if caller.directorate != directorate or FINANCE_OFFICE not in caller.offices:
+    offices, people = caller.offices, {caller.person, caller.contact}
+    if mandate is not None:
+        offices, people = mandate.offices, people | {mandate.delegator, mandate.delegator_contact}
+    if caller.directorate != directorate or FINANCE_OFFICE not in offices:
         raise RuleBroken("not_your_office", f"payments of {directorate!r} are its finance officers' to make")
-    if caller.person in barred or (caller.contact is not None and caller.contact in barred):
-        raise RuleBroken("conflict_of_interest", "you have a part in this initiative")
+    if people & barred:
+        raise RuleBroken("conflict_of_interest", "you, or who you act for, have a part in this initiative")
     if tranche is None or directorate not in tranche.shares:
         raise RuleBroken("not_found", "that directorate has no part in such a tranche")
     return tranche.shares[directorate]
@@ -195,14 +244,39 @@ def check_authorise(share: Share) -> None:
         raise RuleBroken("out_of_order", f"the payment is {share.state}, not due")
 
 
-def check_confirm(share: Share, caller: Caller) -> None:
-    """Refuse to confirm what wasn't instructed, or what the same person authorised.
+def check_hold(tranche: Tranche, share: Share) -> None:
+    """Refuse to hold what is held, paid, or on its way to the bank.
+
+    Raises:
+        RuleBroken: ``out_of_order``.
+    """
+    if share.state is PaymentState.AUTHORISED and tranche.is_let_go:
+        raise RuleBroken("out_of_order", "every side has authorised it: the banks are being told")
+    if share.state not in HOLDABLE:
+        raise RuleBroken("out_of_order", f"the payment is {share.state}")
+
+
+def check_resume(share: Share) -> None:
+    """Refuse to resume what is not held.
+
+    Raises:
+        RuleBroken: ``out_of_order``.
+    """
+    if share.state is not PaymentState.HELD:
+        raise RuleBroken("out_of_order", f"the payment is {share.state}, not held")
+
+
+def check_confirm(share: Share, people: frozenset[str | None]) -> None:
+    """Refuse to confirm what wasn't instructed, or what was authorised by or for one of the ``people`` confirming it.
 
     Raises:
         RuleBroken: ``four_eyes`` or ``out_of_order``.
     """
-    if share.authorised_by == caller.person:
-        raise RuleBroken("four_eyes", "you authorised this payment; another finance officer confirms it")
+    if people & set(share.authorisers):
+        raise RuleBroken(
+            "four_eyes",
+            "you, or who you act for, authorised this payment; another finance officer confirms it",
+        )
     if share.state is not PaymentState.INSTRUCTED:
         raise RuleBroken("out_of_order", f"the payment is {share.state}, not instructed")
 
@@ -215,9 +289,10 @@ def check_report(
     Raises:
         RuleBroken: ``four_eyes``, ``not_found``, ``invalid`` for another amount, ``out_of_order`` for what is known.
     """
-    if caller.person in (share.authorised_by, *(share.authorised_before or ())):
+    if caller.person in share.ever_authorised:
         raise RuleBroken(
-            "four_eyes", "you authorised this payment; another finance officer brings the bank's word"
+            "four_eyes",
+            "this payment was authorised by you or for you; another finance officer brings the bank's word",
         )
     told = share.instruction(end_to_end)
     if told is None or not told.is_money:

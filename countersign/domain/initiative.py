@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import Field
 
-from countersign.domain import audit
+from countersign.domain import audit, shares
 from countersign.domain.agreement import MatterKind, Terms
 from countersign.domain.amounts import Amount
 from countersign.domain.audit import AuditEntry
@@ -37,8 +37,6 @@ from countersign.domain.facts import (
     MatterReminded,
     MatterVoided,
     MessageRefused,
-    PaymentBooked,
-    PaymentFailed,
     PositionCountersigned,
     PositionReached,
     PositionWithdrawn,
@@ -53,15 +51,9 @@ from countersign.domain.facts import (
     SignOffStruck,
     StageEntered,
     Submitted,
-    TrancheAuthorised,
-    TrancheFellDue,
-    TrancheInstructed,
-    TranchePaid,
-    TrancheReduced,
-    TrancheSettled,
     TranchesPlanned,
 )
-from countersign.domain.funding import BankOutcome, Instruction, PaymentState, Share, Tranche
+from countersign.domain.funding import Tranche
 from countersign.domain.matter import OVERDUE, REMINDERS, Caller, Counted, Matter, Outcome
 from countersign.domain.model import Model
 from countersign.domain.proposal import ProposalSummary
@@ -373,74 +365,9 @@ def _changes_while_active(state: InitiativeState, fact: Fact, entry: AuditEntry)
             return _report(state, number, lambda _: {"state": ReportState.ACCEPTED})
         case ReportReturned(number=number):
             return _report(state, number, lambda _: {"state": ReportState.CHANGES_REQUESTED})
-        case TrancheFellDue(number=number):
-            return _shares(state, number, lambda _, __: {"state": PaymentState.DUE})
-        case TrancheReduced(number=number, directorate=directorate, amounts=amounts):
-            return _reduced(state, number, directorate, amounts)
-        case TrancheAuthorised(number=number, directorate=directorate):
-            return _shares(
-                state,
-                number,
-                lambda side, share: _authorised(share, entry.actor) if side == directorate else {},
-            )
-        case TrancheInstructed(number=number, instructions=instructions):
-            return _shares(
-                state,
-                number,
-                lambda side, share: _instructed(share, instructions[side]) if side in instructions else {},
-            )
-        case TranchePaid(number=number, directorate=directorate):
-            paid = {"state": PaymentState.PAID, "confirmed_by": entry.actor}
-            return _shares(state, number, lambda side, _: paid if side == directorate else {})
-        case PaymentBooked() | PaymentFailed():
-            return _shares(
-                state,
-                fact.number,
-                lambda side, share: _reported(share, fact) if side == fact.directorate else {},
-            )
-        case TrancheSettled(number=number, directorate=directorate):
-            settled = {"state": PaymentState.SETTLED}
-            return _shares(state, number, lambda side, _: settled if side == directorate else {})
         case _:
-            return {}
-
-
-def _authorised(share: Share, by: str) -> dict[str, Any]:
-    changes: dict[str, Any] = {"state": PaymentState.AUTHORISED, "authorised_by": by}
-    if share.authorised_by is not None:
-        changes["authorised_before"] = (*(share.authorised_before or ()), share.authorised_by)
-        changes["retrying"] = tuple(one.end_to_end_id for one in share.failed)
-    return changes
-
-
-def _instructed(share: Share, told: tuple[Instruction, ...]) -> dict[str, Any]:
-    """What the bank was told is added. If another payment came back meanwhile, that one waits to be authorised."""
-    instructions = (*share.instructions, *told)
-    failed = share.model_copy(update={"instructions": instructions}).failed
-    return {
-        "state": PaymentState.FAILED if failed else PaymentState.INSTRUCTED,
-        "instructions": instructions,
-        "retrying": None,
-    }
-
-
-def _reported(share: Share, fact: PaymentBooked | PaymentFailed) -> dict[str, Any]:
-    """The bank's word on one payment. One that failed makes the whole part wait for its finance officers again."""
-    came_back = isinstance(fact, PaymentFailed)
-    word = {
-        "outcome": BankOutcome.RETURNED if came_back else BankOutcome.BOOKED,
-        "bank_reference": fact.bank_reference,
-    }
-    changes: dict[str, Any] = {
-        "instructions": tuple(
-            one.model_copy(update=word) if one.end_to_end_id == fact.end_to_end_id else one
-            for one in share.instructions
-        )
-    }
-    # A part that is authorised anew is under way to the bank already: it fails again once that is on record.
-    if came_back and share.state is not PaymentState.AUTHORISED:
-        changes |= {"state": PaymentState.FAILED, "confirmed_by": None}
-    return changes
+            tranches = shares.after(state.tranches, fact, entry)
+            return {} if tranches is None else {"tranches": tranches}
 
 
 def _replaced(
@@ -516,27 +443,3 @@ def _report(
     state: InitiativeState, number: int, update: Callable[[ReportDue], dict[str, Any]]
 ) -> dict[str, Any]:
     return {"reports": _replaced(state.reports, number, update)}
-
-
-def _shares(
-    state: InitiativeState, number: int, update: Callable[[str, Share], dict[str, Any]]
-) -> dict[str, Any]:
-    def shares(tranche: Tranche) -> dict[str, Any]:
-        return {"shares": {side: s.model_copy(update=update(side, s)) for side, s in tranche.shares.items()}}
-
-    return {"tranches": _replaced(state.tranches, number, shares)}
-
-
-def _reduced(
-    state: InitiativeState, number: int, directorate: str, amounts: tuple[Amount, ...]
-) -> dict[str, Any]:
-    def shares(tranche: Tranche) -> dict[str, Any]:
-        kept = {side: share for side, share in tranche.shares.items() if side != directorate or amounts}
-        return {
-            "shares": {
-                side: share.model_copy(update={"amounts": amounts}) if side == directorate else share
-                for side, share in kept.items()
-            }
-        }
-
-    return {"tranches": _replaced(state.tranches, number, shares)}

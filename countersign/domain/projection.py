@@ -29,6 +29,7 @@ class Task(StrEnum):
     CLEAR_CONDITION = "clear_condition"
     AUTHORISE = "authorise"
     CONFIRM = "confirm"
+    RESUME = "resume"
     INSTRUCT = "instruct"
     COUNTERSIGN = "countersign"
     ESCALATED = "escalated"
@@ -270,6 +271,7 @@ _PAYMENT_TASKS: Final = {
     PaymentState.FAILED: Task.AUTHORISE,
     PaymentState.AUTHORISED: Task.INSTRUCT,
     PaymentState.INSTRUCTED: Task.CONFIRM,
+    PaymentState.HELD: Task.RESUME,
 }
 
 
@@ -286,7 +288,7 @@ def _payers(tranche: Tranche, since: datetime) -> Iterator[Waiting]:
             office=None if task is Task.INSTRUCT else FINANCE_OFFICE,
             since=since,
             # Whoever authorised what failed may do so again; whoever authorised never confirms.
-            not_by=(share.authorised_by,) if share.authorised_by and task is not Task.AUTHORISE else (),
+            not_by=share.authorisers if task is Task.CONFIRM else (),
         )
 
 
@@ -363,6 +365,8 @@ _TOLD: Final[dict[str, tuple[str, ...]]] = {
     "proposal.corrected": ("version",),
     "tranche.due": ("number",),
     "tranche.authorised": ("number", "directorate"),
+    "tranche.held": ("number", "directorate"),
+    "tranche.resumed": ("number", "directorate"),
     "tranche.instructed": ("number",),
     "tranche.paid": ("number", "directorate"),
     "tranche.settled": ("number", "directorate"),
@@ -383,6 +387,8 @@ def _events(state: InitiativeState, entries: Sequence[AuditEntry]) -> Iterator[E
             told = {key: entry.body[key] for key in _TOLD[entry.action] if key in entry.body}
             if entry.action == "matter.position_reached":
                 told["directorate"] = entry.body["position"]["directorate"]
+            if entry.action == "tranche.instructed":
+                told["directorates"] = sorted(entry.body["instructions"])
             yield Event(
                 sequence=entry.sequence,
                 type=entry.action,

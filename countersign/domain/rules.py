@@ -1,14 +1,14 @@
 """What happens when a message comes: ``receive(state, command, now)`` gives facts, or breaks a rule.
 
-:func:`receive` is the table of messages; what follows it is one rule a message.
+:func:`receive` is the table of messages; what follows it is one rule a message, those on payments in
+:mod:`paying`.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
-from countersign.domain import funding, matter
+from countersign.domain import matter, paying
 from countersign.domain.agreement import MatterKind
 from countersign.domain.amounts import LARGEST
 from countersign.domain.canonical import content_hash
@@ -24,9 +24,11 @@ from countersign.domain.commands import (
     ExaminedReport,
     ExtendDeadline,
     GiveEvidence,
+    HoldTranche,
     MandatesGiven,
     RefuseEvidence,
     ReportPayment,
+    ResumeTranche,
     Revise,
     SubmitReport,
     Withdraw,
@@ -41,11 +43,8 @@ from countersign.domain.facts import (
     DeadlineExtended,
     EvidenceGiven,
     EvidenceRefused,
-    Fact,
     Happened,
     MessageRefused,
-    PaymentBooked,
-    PaymentFailed,
     PositionReached,
     PositionWithdrawn,
     ProposalCorrected,
@@ -54,12 +53,9 @@ from countersign.domain.facts import (
     SignedOff,
     SignOffStruck,
     StageEntered,
-    TrancheAuthorised,
-    TranchePaid,
-    TrancheSettled,
     Withdrawn,
 )
-from countersign.domain.funding import BankOutcome
+from countersign.domain.ground_rules import in_stage, said, without_part
 from countersign.domain.initiative import Condition, InitiativeState
 from countersign.domain.matter import Caller, Counted, Matter, SignOff
 from countersign.domain.papers import accepted_costs, complaint_document
@@ -124,11 +120,15 @@ def receive(
         case Complain():
             return _complain(state, command, now, deadlines)
         case AuthoriseTranche():
-            return _authorise(state, command)
+            return paying.authorise(state, command, now, mandates)
         case ConfirmTranche():
-            return _confirm(state, command)
+            return paying.confirm(state, command, now, mandates)
+        case HoldTranche():
+            return paying.hold(state, command)
+        case ResumeTranche():
+            return paying.resume(state, command)
         case ReportPayment():
-            return _report_payment(state, command)
+            return paying.report_payment(state, command)
         case SubmitReport():
             return _submit_report(state, command, now, examined, deadlines)
 
@@ -136,7 +136,7 @@ def receive(
 def refused(command: AnyCommand | Command, broken: RuleBroken) -> Happened:
     """The fact that a message did not count."""
     subject = getattr(command, "content_hash", None)
-    return _said(
+    return said(
         command,
         MessageRefused(
             message=kind_of(command),
@@ -146,23 +146,6 @@ def refused(command: AnyCommand | Command, broken: RuleBroken) -> Happened:
         ),
         subject=subject,
     )
-
-
-def _said(
-    command: AnyCommand | Command, fact: Fact, subject: str | None = None, on_behalf_of: str | None = None
-) -> Happened:
-    return Happened(
-        fact,
-        actor=command.caller.person,
-        subject=subject,
-        message=command.id,
-        on_behalf_of=on_behalf_of,
-    )
-
-
-def _in_stage(state: InitiativeState, *stages: Stage) -> None:
-    if state.stage not in stages:
-        raise RuleBroken("stage_closed", f"the initiative is {state.stage}")
 
 
 def _by_applicant(state: InitiativeState, caller: Caller) -> None:
@@ -191,7 +174,7 @@ def _sign_off(
         replaces=replaced.person if replaced else None,
         fingerprint=fingerprint(command),
     )
-    happened = [_said(command, signed, subject=before.content_hash, on_behalf_of=command.on_behalf_of)]
+    happened = [said(command, signed, subject=before.content_hash, on_behalf_of=command.on_behalf_of)]
     standing = tuple(one for one in before.standing if one is not replaced)
     return happened + _position_changes(state, before, counted.directorate, (*standing, counted))
 
@@ -217,7 +200,7 @@ def _extend(state: InitiativeState, command: ExtendDeadline, deadlines: Deadline
         raise RuleBroken(
             "not_your_office", "a side's deadlines are extended by the office that speaks for it"
         )
-    _without_part(state, command.caller)
+    without_part(state, command.caller)
     if before is None or side not in before.chains:
         raise RuleBroken("not_found", f"there is no matter {command.matter}")
     if not before.is_open or side in before.positions:
@@ -235,7 +218,7 @@ def _extend(state: InitiativeState, command: ExtendDeadline, deadlines: Deadline
         reasons=command.reasons,
         fingerprint=fingerprint(command),
     )
-    return [_said(command, fact, subject=before.content_hash)]
+    return [said(command, fact, subject=before.content_hash)]
 
 
 def _declare_conflict(state: InitiativeState, command: DeclareConflict) -> list[Happened]:
@@ -245,7 +228,7 @@ def _declare_conflict(state: InitiativeState, command: DeclareConflict) -> list[
     if person in state.conflicted:
         raise RuleBroken("out_of_order", "you declared it already")
     declared = ConflictDeclared(reasons=command.reasons, fingerprint=fingerprint(command))
-    happened = [_said(command, declared, subject=state.content_hash)]
+    happened = [said(command, declared, subject=state.content_hash)]
     for one in state.matters:
         if one.is_open and any(person in signed.people for signed in one.standing):
             own = next(signed for signed in one.standing if person in signed.people)
@@ -258,10 +241,10 @@ def _declare_conflict(state: InitiativeState, command: DeclareConflict) -> list[
 
 def _withdraw(state: InitiativeState, command: Withdraw) -> list[Happened]:
     _by_applicant(state, command.caller)
-    _in_stage(state, *BEFORE_ACTIVE)
+    in_stage(state, *BEFORE_ACTIVE)
     withdrawn = Withdrawn(reasons=command.reasons, fingerprint=fingerprint(command))
     return [
-        _said(command, withdrawn, subject=state.content_hash),
+        said(command, withdrawn, subject=state.content_hash),
         *void_open(state, "the applicant withdrew"),
         Happened(StageEntered(stage=Stage.WITHDRAWN, before=state.stage, reason="the applicant withdrew")),
     ]
@@ -269,7 +252,7 @@ def _withdraw(state: InitiativeState, command: Withdraw) -> list[Happened]:
 
 def _revise(state: InitiativeState, command: Revise, examined: Examined) -> list[Happened]:
     _by_applicant(state, command.caller)
-    _in_stage(state, Stage.REVISION, Stage.ELIGIBILITY, Stage.DECISION)
+    in_stage(state, Stage.REVISION, Stage.ELIGIBILITY, Stage.DECISION)
     if command.replaces != state.content_hash:
         raise RuleBroken("precondition_failed", f"the current version is {state.content_hash}")
     if command.content_hash == state.content_hash:
@@ -285,7 +268,7 @@ def _revise(state: InitiativeState, command: Revise, examined: Examined) -> list
         ineligibilities=examined.ineligibilities,
         fingerprint=fingerprint(command),
     )
-    return [_said(command, revised, subject=command.content_hash)]
+    return [said(command, revised, subject=command.content_hash)]
 
 
 def _correct(
@@ -303,14 +286,14 @@ def _correct(
     corrected = ProposalCorrected(
         version=state.version + 1, summary=summary, changed=examined.changed, fingerprint=fingerprint(command)
     )
-    return _said(command, corrected, subject=command.content_hash)
+    return said(command, corrected, subject=command.content_hash)
 
 
 def _complain(
     state: InitiativeState, command: Complain, now: datetime, deadlines: Deadlines | None
 ) -> list[Happened]:
     _by_applicant(state, command.caller)
-    _in_stage(state, *COMPLAINABLE)
+    in_stage(state, *COMPLAINABLE)
     if state.complaint_over(now) or deadlines is None:
         raise RuleBroken("stage_closed", f"a complaint comes within {COMPLAINT_DAYS} days, and once")
     if state.open_matter(MatterKind.COMPLAINT):
@@ -319,27 +302,27 @@ def _complain(
     content = content_hash(complaint_document(state, command.reasons))
     number = len(state.matters) + 1
     return [
-        _said(command, lodged, subject=state.content_hash),
+        said(command, lodged, subject=state.content_hash),
         opened(state, MatterKind.COMPLAINT, "complaint", content, deadlines, number),
     ]
 
 
 def _give_evidence(state: InitiativeState, command: GiveEvidence) -> list[Happened]:
     _by_applicant(state, command.caller)
-    _in_stage(state, Stage.CONDITIONS)
+    in_stage(state, Stage.CONDITIONS)
     condition = _condition(state, command.condition)
     if condition.cleared_by is not None:
         raise RuleBroken("out_of_order", "the condition is cleared already")
     if len(condition.evidence) + len(condition.refused) >= EVIDENCE:
         raise RuleBroken("too_large", f"a condition takes {EVIDENCE} pieces of evidence at the most")
     given = EvidenceGiven(number=condition.number, text=command.text, fingerprint=fingerprint(command))
-    return [_said(command, given, subject=state.content_hash)]
+    return [said(command, given, subject=state.content_hash)]
 
 
 def _clear_condition(state: InitiativeState, command: ClearCondition) -> list[Happened]:
     office = _setters_office(state, command, command.condition)
     cleared = ConditionCleared(number=command.condition, office=office, fingerprint=fingerprint(command))
-    return [_said(command, cleared, subject=state.content_hash)]
+    return [said(command, cleared, subject=state.content_hash)]
 
 
 def _refuse_evidence(state: InitiativeState, command: RefuseEvidence) -> list[Happened]:
@@ -347,19 +330,19 @@ def _refuse_evidence(state: InitiativeState, command: RefuseEvidence) -> list[Ha
     refusal = EvidenceRefused(
         number=command.condition, office=office, reasons=command.reasons, fingerprint=fingerprint(command)
     )
-    return [_said(command, refusal, subject=state.content_hash)]
+    return [said(command, refusal, subject=state.content_hash)]
 
 
 def _setters_office(state: InitiativeState, command: Command, number: int) -> str:
     """The office by which the caller may answer the evidence for a condition: one of the side that set it."""
-    _in_stage(state, Stage.CONDITIONS)
+    in_stage(state, Stage.CONDITIONS)
     condition = _condition(state, number)
     decided = state.last_matter(MatterKind.PROPOSAL)
     chain = decided.chains.get(condition.directorate, ()) if decided else ()
     held = [step.office for step in chain if step.office in command.caller.offices]
     if command.caller.directorate != condition.directorate or not held:
         raise RuleBroken("not_your_office", f"{condition.directorate!r} set this condition and clears it")
-    _without_part(state, command.caller)
+    without_part(state, command.caller)
     if condition.cleared_by is not None:
         raise RuleBroken("out_of_order", "the condition is cleared already")
     if not condition.evidence:
@@ -374,66 +357,6 @@ def _condition(state: InitiativeState, number: int) -> Condition:
     return found
 
 
-def _without_part(state: InitiativeState, caller: Caller) -> None:
-    if caller.person in state.barred or (caller.contact is not None and caller.contact in state.barred):
-        raise RuleBroken("conflict_of_interest", "you have a part in this initiative")
-
-
-def _authorise(state: InitiativeState, command: AuthoriseTranche) -> list[Happened]:
-    tranche = state.tranche(command.tranche)
-    share = funding.check_finance(tranche, command.directorate, command.caller, state.barred)
-    _in_stage(state, Stage.ACTIVE, Stage.CLOSING)
-    funding.check_authorise(share)
-    authorised = TrancheAuthorised(
-        number=command.tranche, directorate=command.directorate, fingerprint=fingerprint(command)
-    )
-    return [_said(command, authorised)]
-
-
-def _confirm(state: InitiativeState, command: ConfirmTranche) -> list[Happened]:
-    tranche = state.tranche(command.tranche)
-    share = funding.check_finance(tranche, command.directorate, command.caller, state.barred)
-    funding.check_confirm(share, command.caller)
-    paid = TranchePaid(
-        number=command.tranche,
-        directorate=command.directorate,
-        amounts=share.amounts,
-        fingerprint=fingerprint(command),
-    )
-    happened = [_said(command, paid)]
-    return [*happened, _settled(command)] if share.is_booked else happened
-
-
-def _report_payment(state: InitiativeState, command: ReportPayment) -> list[Happened]:
-    tranche = state.tranche(command.tranche)
-    share = funding.check_finance(tranche, command.directorate, command.caller, state.barred)
-    if state.is_over:
-        raise RuleBroken("stage_closed", f"the initiative is {state.stage}")
-    told = funding.check_report(share, command.caller, command.end_to_end_id, command.outcome, command.amount)
-    said: dict[str, Any] = {
-        "number": command.tranche,
-        "directorate": command.directorate,
-        "end_to_end_id": told.end_to_end_id,
-        "amount": told.amount,
-        "statement": command.statement,
-        "on": command.on,
-        "bank_reference": command.bank_reference,
-        "fingerprint": fingerprint(command),
-    }
-    if command.outcome is BankOutcome.RETURNED:
-        return [_said(command, PaymentFailed(**said, reason=command.reason))]
-    booked = _said(command, PaymentBooked(**said))
-    others = [one for one in share.current if one.is_money and one is not told]
-    all_booked = all(one.outcome is BankOutcome.BOOKED for one in others)
-    is_last = share.state is funding.PaymentState.PAID and all_booked
-    return [booked, _settled(command)] if is_last else [booked]
-
-
-def _settled(command: ConfirmTranche | ReportPayment) -> Happened:
-    """The officers and the bank say the same of one side's part, whoever of them said it last."""
-    return Happened(TrancheSettled(number=command.tranche, directorate=command.directorate))
-
-
 def _submit_report(
     state: InitiativeState,
     command: SubmitReport,
@@ -442,7 +365,7 @@ def _submit_report(
     deadlines: Deadlines | None,
 ) -> list[Happened]:
     _by_applicant(state, command.caller)
-    _in_stage(state, Stage.ACTIVE)
+    in_stage(state, Stage.ACTIVE)
     report = state.report(command.report)
     if report is None:
         raise RuleBroken("not_found", f"there is no report {command.report}")
@@ -466,6 +389,6 @@ def _submit_report(
     )
     about = f"report {report.number} version {report.version + 1}"
     return [
-        _said(command, submitted, subject=command.content_hash),
+        said(command, submitted, subject=command.content_hash),
         opened(state, MatterKind.REPORT, about, command.content_hash, deadlines, len(state.matters) + 1),
     ]

@@ -307,6 +307,11 @@ def overdue(state: InitiativeState, number: int) -> list[Happened]:
     return [Happened(ReportFellOverdue(number=number))]
 
 
+def released(state: InitiativeState) -> tuple[Tranche, ...]:
+    """The tranches of which a side's bank is to be told now."""
+    return tuple(one for one in state.tranches if one.is_authorised)
+
+
 def to_instruct(state: InitiativeState, tranche: Tranche) -> dict[str, tuple[Instruction, ...]]:
     """What each side's bank is to be told now of a tranche."""
     side_of, asked = state.proposal.partners, state.proposal.asked or {}
@@ -324,9 +329,12 @@ def to_instruct(state: InitiativeState, tranche: Tranche) -> dict[str, tuple[Ins
 def instructed(
     state: InitiativeState, number: int, told: Mapping[str, tuple[Instruction, ...]]
 ) -> list[Happened]:
-    """Those sides' banks were told to pay their part of a tranche, under those end-to-end ids."""
+    """Those sides' banks were told to pay their part of a tranche, under those end-to-end ids.
+
+    Whatever became of the other sides' parts meanwhile: a bank that was told cannot be untold.
+    """
     tranche = state.tranche(number)
-    if tranche is None or not tranche.is_authorised or not set(told) <= set(tranche.to_instruct):
+    if tranche is None or not told or not set(told) <= set(tranche.to_instruct):
         return []
     return [Happened(TrancheInstructed(number=number, instructions=dict(told)))]
 
@@ -334,7 +342,7 @@ def instructed(
 def release_closing_tranche(state: InitiativeState) -> list[Happened]:
     """The closure is signed: what accepted costs leave to pay of the last tranche falls due."""
     last = next((one for one in state.tranches if one.trigger == "closure"), None)
-    if last is None or any(share.state is not PaymentState.PLANNED for share in last.shares.values()):
+    if last is None or any(share.unheld is not PaymentState.PLANNED for share in last.shares.values()):
         return []
     happened: list[Happened] = []
     left = 0
@@ -347,7 +355,7 @@ def release_closing_tranche(state: InitiativeState) -> list[Happened]:
 
 
 def all_paid(state: InitiativeState) -> bool:
-    """Whether nothing that is due is left to pay."""
+    """Whether nothing that is due is left to pay, and nothing is held."""
     done = {PaymentState.PLANNED, *PAID}
     return all(share.state in done for one in state.tranches for share in one.shares.values())
 
@@ -362,7 +370,7 @@ def _payable(state: InitiativeState, side: str, planned: Amount) -> Amount:
         for tranche in state.tranches
         for whose, share in tranche.shares.items()
         for amount in share.amounts
-        if whose == side and amount.unit == planned.unit and share.state is not PaymentState.PLANNED
+        if whose == side and amount.unit == planned.unit and share.unheld is not PaymentState.PLANNED
     )
     accepted = accepted_costs(state, side, planned.unit)
     return Amount(max(0, min(planned.minor, accepted - let_go)), planned.unit)

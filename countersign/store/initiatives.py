@@ -13,9 +13,10 @@ from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Select, Subquery, Text, and_, cast, func, or_, select, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from countersign.domain.agreement import FINANCE_OFFICE
 from countersign.domain.funding import Tranche
 from countersign.domain.initiative import Condition
-from countersign.domain.mandate import Mandate
+from countersign.domain.mandate import PAYMENT, Mandate
 from countersign.domain.matter import Matter
 from countersign.domain.projection import Task, Version, Waiting
 from countersign.domain.reporting import ReportDue
@@ -287,6 +288,16 @@ def _soonest(part: ColumnElement[bool], person: str, order: Sequence[Any], limit
     )
 
 
+def _covered(mandate: Mandate, office: str) -> ColumnElement[bool]:
+    """What waits for an office and is of a kind that a mandate covers."""
+    w = t.waiting.c
+    of_matters = w.matter_kind.in_([str(kind) for kind in mandate.kinds])
+    if PAYMENT in mandate.kinds and office == FINANCE_OFFICE:
+        return or_(of_matters, w.task.in_(_PAYMENT_TASKS))
+    return of_matters
+
+
+_PAYMENT_TASKS = (Task.AUTHORISE, Task.CONFIRM)
 _APPLICANTS_TASKS = (Task.NEW_VERSION, Task.EVIDENCE, Task.REPORT)
 
 
@@ -313,7 +324,7 @@ async def inbox(
         and_(
             w.directorate == mandate.directorate,
             w.office == one,
-            w.matter_kind.in_([str(kind) for kind in mandate.kinds]),
+            _covered(mandate, one),
             ~w.not_by.contains([mandate.delegator]),
             ~mine,
         )

@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
-from countersign.activities.payments import Instructed, PaymentOrder
 from countersign.activities.record import Opened, Opening
 from countersign.activities.signing import Countersignature, SigningOrder
 from countersign.domain import budget, clock, reporting, rules, steps
@@ -20,12 +19,12 @@ from countersign.domain.budget import Lack
 from countersign.domain.decision import position_document
 from countersign.domain.errors import RuleBroken
 from countersign.domain.facts import Happened, MessageRefused, ReportScheduled
-from countersign.domain.funding import Instruction
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.matter import Matter, Outcome
 from countersign.domain.reporting import ReportState
 from countersign.domain.stage import COMPLAINABLE, OPENS, TERMINAL, Stage
 from countersign.workflows import options
+from countersign.workflows.funding import Funding
 from countersign.workflows.keeping import Keeper, Rule
 from countersign.workflows.messages import (
     Answer,
@@ -38,9 +37,11 @@ from countersign.workflows.messages import (
     Ended,
     ExtendDeadline,
     GiveEvidence,
+    HoldTranche,
     Receipt,
     RefuseEvidence,
     ReportPayment,
+    ResumeTranche,
     Revise,
     SignOff,
     Submit,
@@ -65,8 +66,8 @@ class InitiativeWorkflow:
 
     Updates (each answered when it is on record, counted or refused): ``sign_off``, ``extend_deadline``,
     ``declare_conflict``, ``withdraw``, ``revise``, ``give_evidence``, ``clear_condition``, ``refuse_evidence``,
-    ``complain``, ``authorise_tranche``, ``confirm_tranche``, ``report_payment``, ``submit_report``; and ``submitted``,
-    which answers when the submission is on record.
+    ``complain``, ``authorise_tranche``, ``confirm_tranche``, ``hold_tranche``, ``resume_tranche``,
+    ``report_payment``, ``submit_report``; and ``submitted``, which answers when the submission is on record.
     Signals: ``sign_off``, the same message; never raises, its answer goes to the audit trail. ``budget_changed``: money
     may have come free for those who wait for some.
     Query: ``stage``.
@@ -94,7 +95,7 @@ class InitiativeWorkflow:
             for one in (
                 self._keep_time(),
                 self._countersign(),
-                self._release_tranches(),
+                Funding(self._keeping).release_tranches(),
                 self._offer_freed_money(),
             )
         ]
@@ -214,6 +215,16 @@ class InitiativeWorkflow:
     @workflow.update
     async def confirm_tranche(self, message: ConfirmTranche) -> Answer:
         """Another finance officer confirms that it was paid."""
+        return await self._receive(message)
+
+    @workflow.update
+    async def hold_tranche(self, message: HoldTranche) -> Answer:
+        """A side stops its part of a tranche before its bank is told."""
+        return await self._receive(message)
+
+    @workflow.update
+    async def resume_tranche(self, message: ResumeTranche) -> Answer:
+        """It lets that part go on."""
         return await self._receive(message)
 
     @workflow.update
@@ -522,44 +533,6 @@ class InitiativeWorkflow:
         # A position that was changed meanwhile is still unsigned, and is asked for again.
         self._signing.discard((number, side))
 
-    async def _release_tranches(self) -> None:
-        """Whenever every side has authorised its part of a tranche, tell every side's bank, together.
-
-        A part that failed and was authorised again goes to its own side's bank alone, under new end-to-end ids.
-        """
-        while True:
-            await workflow.wait_condition(
-                lambda: self._keeper is not None and any(t.is_authorised for t in self._state.tranches)
-            )
-            tranche = next(one for one in self._state.tranches if one.is_authorised)
-            told = steps.to_instruct(self._state, tranche)
-            orders = [
-                PaymentOrder(
-                    initiative=self._state.id,
-                    reference=self._state.reference,
-                    tranche=tranche.number,
-                    directorate=side,
-                    instructions=instructions,
-                    at=workflow.now(),
-                )
-                for side, instructions in told.items()
-            ]
-            here: Instructed = await workflow.execute_local_activity(
-                "instruct_here", orders, result_type=Instructed, **options.LOOK_UP
-            )
-            left = [one for one in orders if one.directorate not in here.directorates]
-            await asyncio.gather(*(self._instruct(one) for one in left))
-            await self._keeping.take(_instructed(tranche.number, told))
-
-    async def _instruct(self, order: PaymentOrder) -> None:
-        await workflow.execute_activity(
-            "instruct_payment",
-            order,
-            task_queue=options.directorate_queue(order.directorate),
-            summary=f"tranche {order.tranche}, {order.directorate}",
-            **options.SIDE,
-        )
-
     async def _wait(
         self, condition: Callable[[], bool], until: datetime | None = None, *, summary: str = ""
     ) -> bool:
@@ -614,10 +587,6 @@ def _refusal_of_strange(place: str, detail: str) -> Rule:
         return [Happened(fact, actor=UNKNOWN, message=place)]
 
     return refuse
-
-
-def _instructed(number: int, told: dict[str, tuple[Instruction, ...]]) -> Rule:
-    return lambda state, _: steps.instructed(state, number, told)
 
 
 def _reason(matter: Matter) -> str | None:

@@ -23,6 +23,7 @@ from countersign.domain.commands import (
     Complain,
     ExaminedProposal,
     ExtendDeadline,
+    FinanceCommand,
     MandatesGiven,
     Revise,
     SubmitReport,
@@ -183,7 +184,7 @@ class Keeper:
     async def _look_up(self, command: AnyCommand) -> dict[str, Any]:
         """What a message needs from the record, or from the calendar, to be decided on."""
         match command:
-            case SignOff(on_behalf_of=str(delegator)):
+            case SignOff(on_behalf_of=str(delegator)) | FinanceCommand(on_behalf_of=str(delegator)):
                 return {"mandates": await self._mandates(delegator, command.caller)}
             case Revise():
                 question = ProposalQuestion(

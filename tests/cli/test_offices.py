@@ -223,9 +223,20 @@ async def test_tranches_are_paid_with_four_eyes_and_reports_come_when_they_are_d
 
     wrong = await terminal("pay", "authorise", initiative, "1", "--side", "az", who="il-finance-1")
     assert (wrong.status, "not_your_office" in wrong.err) == (1, True)
-    for who in ("il-finance-1", "az-finance-1"):
-        ended = await terminal("pay", "authorise", initiative, "1", who=who)
-        assert ended.status == 0, ended
+    strange = await terminal("mandate", "give", "il/il-officer", "--kind", "bribe", who="il-finance-1")
+    assert (strange.status, "there is no kind bribe" in strange.err) == (2, True)
+    held = await terminal("pay", "hold", initiative, "1", "--reasons", "Wrong account.", who="il-finance-2")
+    assert (held.status, "hold counts" in held.out, "now held." in held.out) == (0, True, True), held
+    inbox = await terminal("inbox", who="il-finance-1")
+    assert "resume tranche 1" in next(line for line in inbox.out.splitlines() if initiative in line)
+    resumed = await terminal("pay", "resume", initiative, "1", "--reasons", "Mended.", who="il-head")
+    assert (resumed.status, "now due." in resumed.out) == (0, True), resumed
+    given = await terminal("mandate", "give", "il/il-head", "--kind", "payment", "--json", who="il-finance-1")
+    lent = await terminal("pay", "authorise", initiative, "1", "--for", "il/il-finance-1", who="il-head")
+    assert lent.status == 0, lent
+    await terminal("mandate", "revoke", given.json["id"], who="il-finance-1")
+    ended = await terminal("pay", "authorise", initiative, "1", who="az-finance-1")
+    assert ended.status == 0, ended
     await office.until_shares(initiative, 1, "instructed")
 
     same = await terminal("pay", "confirm", initiative, "1", who="il-finance-1")

@@ -24,7 +24,10 @@ from countersign.domain.commands import (
     ExaminedProposal,
     ExaminedReport,
     GiveEvidence,
+    HoldTranche,
+    MandatesGiven,
     ReportPayment,
+    ResumeTranche,
     Revise,
     SubmitReport,
     Withdraw,
@@ -33,6 +36,7 @@ from countersign.domain.errors import RuleBroken
 from countersign.domain.facts import Happened, ReportScheduled
 from countersign.domain.funding import BankOutcome, Instruction
 from countersign.domain.initiative import InitiativeState, entries_for
+from countersign.domain.mandate import PAYMENT, Mandate
 from countersign.domain.matter import Caller, Matter, Outcome, Response, SignOff, waiting_step
 from countersign.domain.projection import Task, Waiting, waited_for
 from countersign.domain.proposal import Proposal, ineligibilities, summarise
@@ -92,7 +96,8 @@ class Life:
             id=INITIATIVE, reference="TEST-2027-0001", terms=agreement.terms(), applicant=self.applicant
         )
         self.away: set[str] = set()
-        """The sides whose worker is away: their positions wait for their key."""
+        """The sides whose worker is away: their positions wait for their key, their banks are not told."""
+        self.mandates: list[Mandate] = []
         self._checked = 0
         self._messages = 0
         self.examined = ExaminedProposal(
@@ -134,7 +139,12 @@ class Life:
             self.sent.append((command.caller.person, command.id))
             try:
                 happened = rules.receive(
-                    self.state, command, self.now, examined=examined, deadlines=self.deadlines()
+                    self.state,
+                    command,
+                    self.now,
+                    examined=examined,
+                    deadlines=self.deadlines(),
+                    mandates=MandatesGiven(mandates=tuple(self.mandates)),
                 )
             except RuleBroken as broken:
                 happened = [rules.refused(command, broken)]
@@ -163,9 +173,11 @@ class Life:
                     continue
                 position = matter.positions[side]
                 return steps.countersigned(state, matter.number, position, matter.content_hash, f"jws-{side}")
-        for tranche in state.tranches:
-            if tranche.is_authorised:
-                return steps.instructed(state, tranche.number, steps.to_instruct(state, tranche))
+        for tranche in steps.released(state):
+            told = steps.to_instruct(state, tranche)
+            here = {side: instructions for side, instructions in told.items() if side not in self.away}
+            if here:
+                return steps.instructed(state, tranche.number, here)
         if state.stage in (Stage.SUBMITTED, Stage.REVISION):
             if state.version == self._checked:
                 return []
@@ -320,17 +332,66 @@ class Life:
         """Somebody clears a condition."""
         return self.send(ClearCondition(id=self.next_id(), caller=caller, condition=number))
 
-    def authorise(self, number: int, side: str, caller: Caller | None = None) -> Answer:
-        """A finance officer authorises."""
-        caller = caller or holder(side, "finance_officer", "first")
-        command = AuthoriseTranche(id=self.next_id(), caller=caller, tranche=number, directorate=side)
-        return self.send(command)
+    def lend(self, delegator: Caller, delegate: Caller, /, **changes: Any) -> None:
+        """Somebody lets another one authorise and confirm for them, for as long as anything lasts here."""
+        values = {
+            "id": f"mandate-{len(self.mandates) + 1}",
+            "directorate": delegator.directorate,
+            "delegator": delegator.person,
+            "delegator_contact": delegator.contact,
+            "delegate": delegate.person,
+            "offices": delegator.offices,
+            "kinds": (PAYMENT,),
+            "valid_from": START,
+            "valid_to": START + timedelta(days=36_500),
+            "given_at": START,
+        }
+        self.mandates.append(Mandate.model_validate(values | changes))
 
-    def confirm(self, number: int, side: str, caller: Caller | None = None) -> Answer:
-        """Another one confirms."""
-        caller = caller or holder(side, "finance_officer", "second")
-        command = ConfirmTranche(id=self.next_id(), caller=caller, tranche=number, directorate=side)
-        return self.send(command)
+    def authorise(
+        self, number: int, side: str, caller: Caller | None = None, behalf: Caller | None = None
+    ) -> Answer:
+        """A finance officer authorises, or somebody on ``behalf`` of one."""
+        return self.send(
+            AuthoriseTranche(
+                id=self.next_id(),
+                caller=caller or holder(side, "finance_officer", "first"),
+                tranche=number,
+                directorate=side,
+                on_behalf_of=behalf.person if behalf else None,
+            )
+        )
+
+    def confirm(
+        self, number: int, side: str, caller: Caller | None = None, behalf: Caller | None = None
+    ) -> Answer:
+        """Another one confirms, or somebody on ``behalf`` of one."""
+        return self.send(
+            ConfirmTranche(
+                id=self.next_id(),
+                caller=caller or holder(side, "finance_officer", "second"),
+                tranche=number,
+                directorate=side,
+                on_behalf_of=behalf.person if behalf else None,
+            )
+        )
+
+    def hold(self, number: int, side: str, caller: Caller | None = None) -> Answer:
+        """A finance officer stops a part."""
+        return self.send(HoldTranche(**self._stopping(number, side, caller)))
+
+    def resume(self, number: int, side: str, caller: Caller | None = None) -> Answer:
+        """A finance officer lets it go on."""
+        return self.send(ResumeTranche(**self._stopping(number, side, caller)))
+
+    def _stopping(self, number: int, side: str, caller: Caller | None) -> dict[str, Any]:
+        return {
+            "id": self.next_id(),
+            "caller": caller or holder(side, "finance_officer", "third"),
+            "tranche": number,
+            "directorate": side,
+            "reasons": "The account was looked at.",
+        }
 
     def bank(
         self,
@@ -404,6 +465,7 @@ class Life:
             Task.CLEAR_CONDITION: lambda: self.clear(one.number, holder(side, office)),
             Task.AUTHORISE: lambda: self.authorise(one.number, side),
             Task.CONFIRM: lambda: self.confirm(one.number, side),
+            Task.RESUME: lambda: self.resume(one.number, side),
             Task.REPORT: lambda: self.report(one.number, percent),
         }
         if one.task is Task.REPORT and self.now < one.since:

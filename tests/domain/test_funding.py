@@ -12,6 +12,7 @@ from countersign.domain.amounts import Amount
 from countersign.domain.errors import RuleBroken
 from countersign.domain.funding import PaymentState, Share, Tranche
 from countersign.domain.matter import Caller
+from countersign.domain.projection import Task
 from countersign.domain.stage import Stage
 from tests.domain.lives import Life, active_life, holder, three_sides, two_sides
 
@@ -116,6 +117,24 @@ def test_no_side_is_told_to_pay_before_every_side_has_authorised() -> None:
     assert life.authorise(1, "ge").status == "counted"
     assert [entry.action for entry in life.entries][-2:] == ["tranche.authorised", "tranche.instructed"]
     assert all(life.confirm(1, side).status == "counted" for side in ("il", "az", "ge"))
+
+
+def test_a_side_whose_bank_cannot_be_told_yet_keeps_no_other_side_from_being_paid() -> None:
+    life = active_life(three_sides())
+    life.away = {"az"}
+    for side in life.sides:
+        assert life.authorise(1, side).status == "counted"
+    instructed = [one.body["instructions"] for one in life.entries if one.action == "tranche.instructed"]
+    assert [list(one) for one in instructed] == [["il", "ge"]]
+    assert all(life.confirm(1, side).status == "counted" for side in ("il", "ge"))
+    refused("out_of_order", life, "confirm", 1, "az")
+    assert [(one.task, one.office) for one in life.waited_for() if one.directorate == "az"] == [
+        (Task.INSTRUCT, None)
+    ]
+    life.away = set()
+    life.settle()
+    assert life.confirm(1, "az").status == "counted"
+    assert life.state.tranches[0].is_paid
 
 
 def test_payments_are_made_by_the_finance_officers_of_that_side() -> None:

@@ -88,9 +88,21 @@ class LedgerWalk(Walk):
         balances = check(self.posted)
         book = book_of(self.life.state)
         assert {place: minor for place, minor in book.balances.items() if minor} == balances
+        tranches = self.life.state.tranches
+        confirmed = tuple(
+            one.model_copy(
+                update={"shares": {side: s for side, s in one.shares.items() if s.state in funding.PAID}}
+            )
+            for one in tranches
+        )
         for side in self.life.sides:
-            for unit, minor in funding.paid(self.life.state.tranches, side).items():
-                assert balances.get(Place(side, unit, Account.DISBURSED), 0) == minor
+            for unit, minor in funding.paid(tranches, side).items():
+                disbursed, instructed = (
+                    balances.get(Place(side, unit, account), 0)
+                    for account in (Account.DISBURSED, Account.INSTRUCTED)
+                )
+                assert disbursed == funding.paid(confirmed, side).get(unit, 0)
+                assert minor <= disbursed + instructed  # the bank may have booked what nobody confirmed yet
 
     def teardown(self) -> None:
         super().teardown()

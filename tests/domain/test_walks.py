@@ -43,6 +43,9 @@ class Walk(RuleBasedStateMachine):
         agreement, proposal = three_sides() if self.of_three else two_sides()
         steps = (ChainStep(office="programme_officer"), ChainStep(office="head", need=2))
         self.life = Life(with_chain(agreement, MatterKind.PROPOSAL, "il", *steps), proposal)
+        for side in self.life.sides:
+            for one, other in (("a", "b"), ("b", "a"), ("c", "a")):
+                self.life.lend(self.officer(side, one), self.officer(side, other))
         self.empty = self.life.state
         self.checked = 0
         self.closed: dict[int, Matter] = {}
@@ -113,10 +116,31 @@ class Walk(RuleBasedStateMachine):
         else:
             self.life.clear(number, caller)
 
-    @rule(number=small, side=st.sampled_from(SIDES), who=st.sampled_from("ab"), confirm=st.booleans())
-    def a_finance_officer_acts(self, number: int, side: str, who: str, confirm: bool) -> None:
+    @rule(
+        number=small,
+        side=st.sampled_from(SIDES),
+        who=st.sampled_from("ab"),
+        behalf=st.sampled_from([None, "a", "b", "c"]),
+        confirm=st.booleans(),
+    )
+    def a_finance_officer_acts(
+        self, number: int, side: str, who: str, behalf: str | None, confirm: bool
+    ) -> None:
         act = self.life.confirm if confirm else self.life.authorise
-        act(number, side, holder(side, "finance_officer", who))
+        act(number, side, self.officer(side, who), self.officer(side, behalf) if behalf else None)
+
+    @rule(
+        number=small, side=st.sampled_from(SIDES), who=st.sampled_from("ab"), stop=st.booleans(), chance=small
+    )
+    def a_finance_officer_holds_or_resumes(
+        self, number: int, side: str, who: str, stop: bool, chance: int
+    ) -> None:
+        if chance < 4:
+            act = self.life.hold if stop else self.life.resume
+            act(number, side, self.officer(side, who))
+
+    def officer(self, side: str, who: str) -> Caller:
+        return holder(side, "finance_officer", who)
 
     @rule(
         number=small,
@@ -218,8 +242,24 @@ class Walk(RuleBasedStateMachine):
         for tranche in self.life.state.tranches:
             for share in tranche.shares.values():
                 assert share.confirmed_by is None or share.authorised_by is not None
-                assert share.confirmed_by is None or share.confirmed_by != share.authorised_by
+                assert share.confirmed_by is None or share.confirmed_by not in share.authorisers
                 assert not share.instructions or all(s.authorised_by for s in tranche.shares.values())
+
+    @invariant()
+    def nobody_has_a_hand_in_both_ends_of_a_payment(self) -> None:
+        """Told from the trail: whoever acted, and whoever it was done for."""
+        authorised: dict[tuple[int, str], set[str | None]] = {}
+        ever: dict[tuple[int, str], set[str | None]] = {}
+        for entry in self.life.entries:
+            part = (entry.body.get("number", 0), entry.body.get("directorate", ""))
+            people = {entry.actor, entry.on_behalf_of} - {None}
+            if entry.action == "tranche.authorised":
+                authorised[part] = people
+                ever[part] = ever.get(part, set()) | people
+            elif entry.action == "tranche.paid":
+                assert not people & authorised[part]
+            elif entry.action in ("payment.booked", "payment.failed"):
+                assert not people & ever[part]
 
     @invariant()
     def a_payment_is_tried_again_only_when_it_came_back_and_never_under_its_old_id(self) -> None:
@@ -237,9 +277,11 @@ class Walk(RuleBasedStateMachine):
                 for one in share.current:
                     total[one.amount.unit] -= one.amount.minor
                 assert set(total.values()) == {0}
-            assert (share.state is PaymentState.FAILED) == (
+            assert (share.unheld is PaymentState.FAILED) == (
                 bool(share.failed) and share.state is not PaymentState.AUTHORISED
             )
+            assert (share.state is PaymentState.HELD) == (share.held_from is not None)
+            assert share.unheld in funding.HOLDABLE or share.state is not PaymentState.HELD
             assert share.state is not PaymentState.SETTLED or (share.is_booked and share.confirmed_by)
 
     @invariant()

@@ -5,18 +5,25 @@ from __future__ import annotations
 import asyncio
 import shutil
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
+from temporalio.client import WorkflowHistory
 
 from countersign import worker
 from countersign.domain import audit
 from countersign.domain.audit import AuditEntry
+from countersign.domain.funding import BankOutcome, PaymentState
+from countersign.domain.ledger import ledger_of
 from countersign.domain.matter import Outcome
 from countersign.domain.projection import Task, Waiting
 from countersign.domain.stage import Stage
 from countersign.runtime.embedded.services import Services
+from countersign.store import tables as t
+from countersign.store.ledger import all_transactions
 from countersign.store.session import Database, RecordAway
 from tests.domain.lives import two_sides
 from tests.eventually import eventually
@@ -95,8 +102,8 @@ async def test_a_position_waits_for_a_key_that_is_not_there_yet(
         assert (await life.decided(1)).outcome is Outcome.APPROVED
 
 
-async def test_a_tranche_waits_for_a_directorates_worker_and_nothing_else_does(
-    apart: Services, apart_database: Database
+async def test_one_sides_part_of_a_tranche_waits_for_its_worker_and_nothing_else_does(
+    apart: Services, apart_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, proposal = two_sides()
     settings = apart.settings(task_queue="absent", directorates=["il"])
@@ -112,13 +119,20 @@ async def test_a_tranche_waits_for_a_directorates_worker_and_nothing_else_does(
             await life.carry_to(Stage.ACTIVE)
         while due := [one for one in await life.waiting() if one.task is Task.AUTHORISE]:
             await life.do(due[0])
-        await asyncio.sleep(1)
-        waiting = await life.waiting()
-        instructing = [
-            (one.number, one.directorate, one.office) for one in waiting if one.task is Task.INSTRUCT
-        ]
-        assert (1, "az", None) in instructing
-        assert not any(entry.action == "tranche.instructed" for entry in await life.trail())
+        il = await life.bank_told(1, "il")
+        assert (await life.share(1, "az")).state is PaymentState.AUTHORISED
+        waiting = [(one.task, one.directorate, one.office) for one in await life.waiting() if one.number == 1]
+        assert (Task.INSTRUCT, "az", None) in waiting
+        assert (Task.CONFIRM, "il", "finance_officer") in waiting
+
+        # It is confirmed and its bank's word counts, each in a run of its own: no run is held up by who is away.
+        with monkeypatch.context() as short:
+            short.setattr("countersign.workflows.initiative.MESSAGES_PER_RUN", 1)
+            await life.do(next(one for one in await life.waiting() if one.task is Task.CONFIRM))
+            for payment in il:
+                await life.bank_says(1, "il", BankOutcome.BOOKED, payment)
+            assert len(await eventually(partial(runs_beyond, life, 1 + len(il)))) == 2 + len(il)
+        assert (await life.share(1, "il")).state is PaymentState.SETTLED
 
         # The other initiatives go on as far as they do not need that worker, and so does the rest of this one.
         await other.begin()
@@ -130,11 +144,64 @@ async def test_a_tranche_waits_for_a_directorates_worker_and_nothing_else_does(
         assert (answer.status, answer.code) == ("refused", "stage_closed")
 
         async with worker.running(apart.client, side):
+            await life.bank_told(1, "az")
             await other.carry_to(Stage.ACTIVE)
             while (one := await life.next()).task is not Task.REPORT:
                 await life.do(one)
-    paid = [entry.body["directorate"] for entry in await life.trail() if entry.action == "tranche.paid"]
-    assert sorted(paid) == ["az", "il"]
+    entries = await life.trail()
+    instructed = [
+        list(entry.body["instructions"]) for entry in entries if entry.action == "tranche.instructed"
+    ]
+    assert instructed == [["il"], ["az"]]
+    assert [entry.body["directorate"] for entry in entries if entry.action == "tranche.paid"] == ["il", "az"]
+    rows = await on_record(apart_database, life.id)
+    told = [one for side in ("il", "az") for one in (await life.share(1, side)).instructions]
+    assert sorted(rows) == sorted(one.end_to_end_id for one in told)
+    ledger = tuple([one async for one in all_transactions(apart_database, life.id)])
+    assert ledger == ledger_of(entries)
+
+
+async def runs_beyond(life: Carried, number: int) -> list[WorkflowHistory] | None:
+    """The runs of a life, once there are more than so many."""
+    found = await life.histories()
+    return found if len(found) > number else None
+
+
+async def on_record(database: Database, initiative: str) -> list[str]:
+    """The end-to-end ids that banks were told of."""
+    p = t.payment_instruction.c
+    async with database.reading() as connection:
+        found = await connection.scalars(select(p.end_to_end_id).where(p.initiative_id == initiative))
+        return list(found.all())
+
+
+async def test_a_side_that_is_away_holds_up_neither_another_tranche_nor_what_is_tried_again(
+    apart: Services, apart_database: Database
+) -> None:
+    _, proposal = two_sides()
+    settings = apart.settings(task_queue="retried", directorates=["il"])
+    side = apart.settings(task_queue="retried", directorates=["az"], serve_initiatives=False)
+    async with worker.running(apart.client, settings):
+        life = Carried(apart.client, apart_database, in_force(settings), proposal, queue="retried")
+        await life.begin()
+        await life.reached(Stage.ELIGIBILITY)
+        async with worker.running(apart.client, side):
+            await life.carry_to(Stage.ACTIVE)
+        while due := [one for one in await life.waiting() if one.task is Task.AUTHORISE]:
+            await life.do(due[0])
+        (first, *_) = await life.bank_told(1, "il")
+        await life.bank_says(1, "il", BankOutcome.RETURNED, first)
+        again = next(one for one in await life.waiting() if one.task is Task.AUTHORISE)
+        assert again.directorate == "il"
+        await life.do(again)
+
+        async def tried_again() -> bool:
+            return (await life.share(1, "il")).instructions[-1].replaces == first.end_to_end_id
+
+        await eventually(tried_again)
+        assert (await life.share(1, "az")).state is PaymentState.AUTHORISED
+        async with worker.running(apart.client, side):
+            await life.bank_told(1, "az")
 
 
 async def test_a_payment_waits_for_an_account_that_is_missing_and_goes_out_once_it_is_there(
@@ -163,21 +230,15 @@ async def test_a_payment_waits_for_an_account_that_is_missing_and_goes_out_once_
         waiting = [(one.task, one.directorate) for one in await life.waiting() if one.number == 1]
         assert (Task.INSTRUCT, "az") in waiting
         assert (len(files("il")), files("az")) == (1, [])
-        assert not any(entry.action == "tranche.instructed" for entry in await life.trail())
+        assert (await life.share(1, "il")).state is PaymentState.INSTRUCTED
+        assert (await life.share(1, "az")).state is PaymentState.AUTHORISED
 
         write_accounts(tmp_path, "az", reference, (partner["az"],))
-
-        async def instructed() -> bool:
-            return any(entry.action == "tranche.instructed" for entry in await life.trail())
-
-        await eventually(instructed)
-        told = next(one.body for one in await life.trail() if one.action == "tranche.instructed")
+        told = {side: await life.bank_told(1, side) for side in ("il", "az")}
         for side in ("il", "az"):
             (file,) = files(side)
             text = file.read_text()
-            money = [one for one in told["instructions"][side] if one["amount"]["unit"] != "GPUh"]
-            assert money
-            assert all(text.count(one["end_to_end_id"]) == 1 for one in money)
+            assert all(text.count(one.end_to_end_id) == 1 for one in told[side])
 
 
 async def test_a_record_that_starts_or_shuts_down_is_away_and_not_broken() -> None:

@@ -11,10 +11,12 @@ import pytest
 from countersign.domain.agreement import MatterKind
 from countersign.domain.mandate import Mandate
 from countersign.domain.matter import Response
+from countersign.domain.projection import Task
 from countersign.domain.proposal import Proposal
+from countersign.domain.stage import Stage
 from countersign.store import documents, initiatives, record
 from countersign.store.session import Database
-from tests.domain.lives import START
+from tests.domain.lives import START, holder
 from tests.people import minimal_proposal
 from tests.store.making import Steps, new_id
 
@@ -131,3 +133,49 @@ async def test_what_waits_in_several_ways_is_one_item_and_the_soonest_comes_firs
     assert await inbox(mandates=[mandate(kinds=(MatterKind.REPORT,))]) == []
     assert await inbox(offices=()) == []
     assert await inbox(offices=("legal_counsel",), person=lives[0].applicant.person) == []
+
+
+async def test_a_mandate_for_payments_shows_them_and_nothing_else_of_its_office(database: Database) -> None:
+    life = Steps()
+    await life.prepare(database)
+    life.begin().reach(Stage.ACTIVE)
+    await written(database, life)
+    me, officer = f"il/{secrets.token_hex(6)}", holder("il", "finance_officer", "first")
+
+    async def inbox(**changes: Any) -> list[tuple[Task, int]]:
+        values = {
+            "id": new_id(),
+            "directorate": "il",
+            "delegator": officer.person,
+            "delegate": me,
+            "offices": ("finance_officer", "programme_officer"),
+            "kinds": ("payment",),
+            "valid_from": START,
+            "valid_to": START + timedelta(days=300),
+            "given_at": START,
+        }
+        async with database.reading() as connection:
+            items = await initiatives.inbox(
+                connection,
+                person=me,
+                contact=None,
+                directorate="il",
+                offices=("secretariat",),
+                mandates=[Mandate.model_validate(values | changes)],
+                limit=500,
+            )
+        mine = [one.waiting for one in items if one.initiative == life.state.id]
+        return [(one.task, one.number) for one in mine]
+
+    assert await inbox() == [(Task.AUTHORISE, 1)]
+    assert await inbox(kinds=(MatterKind.REPORT,)) == []
+    assert await inbox(offices=("programme_officer",)) == []
+    life.lend(officer, holder("il", "head"))
+    for side in life.sides:
+        behalf = officer if side == "il" else None
+        caller = holder(side, "head") if behalf else None
+        assert life.authorise(1, side, caller, behalf).status == "counted"
+    await written(database, life)
+    assert await inbox() == []  # it was authorised for that very officer
+    assert await inbox(delegator=holder("il", "head").person) == []
+    assert await inbox(delegator="il/another") == [(Task.CONFIRM, 1)]

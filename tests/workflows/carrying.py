@@ -12,10 +12,11 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import TimeSkipper
 
 from countersign.cli.rehearsal import report_of
-from countersign.domain.agreement import Budget, ProgrammeAgreement
+from countersign.domain.agreement import FINANCE_OFFICE, Budget, ProgrammeAgreement
 from countersign.domain.agreement_file import read
 from countersign.domain.audit import AuditEntry
 from countersign.domain.facts import MessageRefused
+from countersign.domain.funding import BankOutcome, Instruction, Share
 from countersign.domain.ids import uuid7, workflow_id
 from countersign.domain.initiative import InitiativeState, replay
 from countersign.domain.matter import Caller, Matter, Response, SignOff
@@ -34,6 +35,7 @@ from countersign.workflows.messages import (
     Complain,
     ConfirmTranche,
     GiveEvidence,
+    ReportPayment,
     Revise,
     Submit,
     SubmitReport,
@@ -136,6 +138,35 @@ class Carried:
             found = await initiatives.matter(connection, self.id, number)
         assert found is not None
         return found
+
+    async def share(self, number: int, side: str) -> Share:
+        """A side's part of a tranche as it stands on record."""
+        async with self.database.reading() as connection:
+            found = await initiatives.tranches(connection, self.id)
+        return found[number - 1].shares[side]
+
+    async def bank_told(self, number: int, side: str) -> tuple[Instruction, ...]:
+        """Wait until a side's bank was told of its part of a tranche; what of it is money."""
+
+        async def instructed() -> tuple[Instruction, ...] | None:
+            return tuple(one for one in (await self.share(number, side)).current if one.is_money) or None
+
+        return await eventually(instructed)
+
+    async def bank_says(self, number: int, side: str, outcome: BankOutcome, told: Instruction) -> None:
+        """Somebody who authorised nothing brings the bank's word on a payment."""
+        command = ReportPayment(
+            id=self.message_id(),
+            caller=holder(side, FINANCE_OFFICE, "b"),
+            tranche=number,
+            directorate=side,
+            end_to_end_id=told.end_to_end_id,
+            outcome=outcome,
+            amount=told.amount,
+            statement="sha256:" + "5" * 64,
+        )
+        answer = await self.send(command)
+        assert answer.status == "counted", answer
 
     async def reached(self, stage: Stage) -> None:
         """Wait until it got there."""

@@ -1,0 +1,43 @@
+"""What the rules on messages have in common: in which stage, by whom, and the fact that answers a message."""
+
+from __future__ import annotations
+
+from countersign.domain.commands import AnyCommand, Command
+from countersign.domain.errors import RuleBroken
+from countersign.domain.facts import Fact, Happened
+from countersign.domain.initiative import InitiativeState
+from countersign.domain.matter import Caller
+from countersign.domain.stage import Stage
+
+
+def said(
+    command: AnyCommand | Command, fact: Fact, subject: str | None = None, on_behalf_of: str | None = None
+) -> Happened:
+    """The fact that answers a message, with who sent it."""
+    return Happened(
+        fact,
+        actor=command.caller.person,
+        subject=subject,
+        message=command.id,
+        on_behalf_of=on_behalf_of,
+    )
+
+
+def in_stage(state: InitiativeState, *stages: Stage) -> None:
+    """Refuse what only some stages take.
+
+    Raises:
+        RuleBroken: ``stage_closed``.
+    """
+    if state.stage not in stages:
+        raise RuleBroken("stage_closed", f"the initiative is {state.stage}")
+
+
+def without_part(state: InitiativeState, caller: Caller) -> None:
+    """Refuse whoever takes part in the initiative or has an interest in it.
+
+    Raises:
+        RuleBroken: ``conflict_of_interest``.
+    """
+    if caller.person in state.barred or (caller.contact is not None and caller.contact in state.barred):
+        raise RuleBroken("conflict_of_interest", "you have a part in this initiative")
