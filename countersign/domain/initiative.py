@@ -25,6 +25,7 @@ from countersign.domain.facts import (
     EvidenceRefused,
     Fact,
     FromMessage,
+    FundingAgreementsDrawnUp,
     Happened,
     MatterDecided,
     MatterEscalated,
@@ -57,7 +58,14 @@ from countersign.domain.facts import (
     TrancheSettled,
     TranchesPlanned,
 )
-from countersign.domain.funding import BankOutcome, Instruction, PaymentState, Share, Tranche
+from countersign.domain.funding import (
+    BankOutcome,
+    FundingAgreements,
+    Instruction,
+    PaymentState,
+    Share,
+    Tranche,
+)
 from countersign.domain.matter import OVERDUE, REMINDERS, Caller, Counted, Matter, Outcome
 from countersign.domain.model import Model
 from countersign.domain.proposal import ProposalSummary
@@ -106,6 +114,7 @@ class InitiativeState(Model):
     matters: tuple[Matter, ...] = ()
     conditions: tuple[Condition, ...] = ()
     commitments: dict[str, tuple[Amount, ...]] = Field(default_factory=dict)
+    funding_agreements: FundingAgreements | None = None
     tranches: tuple[Tranche, ...] = ()
     reports: tuple[ReportDue, ...] = ()
     conflicted: tuple[str, ...] = ()
@@ -275,6 +284,8 @@ def _changes(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str,
             return {"commitments": commitments}
         case TranchesPlanned(tranches=tranches):
             return {"tranches": tranches}
+        case FundingAgreementsDrawnUp():
+            return {"funding_agreements": FundingAgreements(**fact.model_dump())}
         case _:
             return _changes_in_matters(state, fact, entry) or _changes_while_active(state, fact, entry)
 

@@ -22,6 +22,7 @@ from countersign.domain.facts import (
     CommitmentsFixed,
     ConditionsSet,
     EligibilityChecked,
+    FundingAgreementsDrawnUp,
     Happened,
     MatterDecided,
     MatterOpened,
@@ -40,7 +41,7 @@ from countersign.domain.facts import (
     TrancheReduced,
     TranchesPlanned,
 )
-from countersign.domain.funding import PAID, Instruction, PaymentState, Tranche
+from countersign.domain.funding import PAID, FundingAgreements, Instruction, PaymentState, Tranche
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.matter import Matter, Outcome, Position
 from countersign.domain.model import Model
@@ -142,19 +143,33 @@ def enter(
     deadline: datetime | None = None,
     deadlines: Deadlines | None = None,
     conditions_due: Mapping[str, datetime] | None = None,
+    drawn_up: FundingAgreements | None = None,
 ) -> list[Happened]:
-    """Go from one stage to the next, with the matter that the next one opens."""
-    if state.stage is not before:
+    """Go from one stage to the next, with the matter that the next one opens.
+
+    Funding agreements that were drawn up from another version than the proposal has by now are of no use: then this
+    gives nothing, and they are to be drawn up anew.
+    """
+    if state.stage is not before or not _rests_on(state, drawn_up):
         return []
     happened = [Happened(StageEntered(stage=stage, before=before, reason=reason, deadline=deadline))]
     if stage is Stage.CONTRACTING:
-        happened += _draw_up(state)
+        happened += _draw_up(state, drawn_up)
     if stage is Stage.CONDITIONS:
         happened.append(_conditions_set(state, conditions_due or {}))
     happened = [*void_open(state, reason or "overtaken"), *happened]
     if stage in OPENS and deadlines is not None:
-        happened.append(open_matter(state, OPENS[stage], deadlines))
+        happened.append(open_matter(state, OPENS[stage], deadlines, drawn_up))
     return happened
+
+
+def next_edition(state: InitiativeState) -> int:
+    """The edition of the funding agreements that are drawn up next."""
+    return state.funding_agreements.edition + 1 if state.funding_agreements else 1
+
+
+def _rests_on(state: InitiativeState, drawn_up: FundingAgreements | None) -> bool:
+    return drawn_up is None or (drawn_up.version, drawn_up.edition) == (state.version, next_edition(state))
 
 
 def _conditions_set(state: InitiativeState, due: Mapping[str, datetime]) -> Happened:
@@ -208,9 +223,14 @@ def reopen(state: InitiativeState, before: Stage, returned: int, deadlines: Dead
     return [open_matter(state, old.kind, deadlines)]
 
 
-def open_matter(state: InitiativeState, kind: MatterKind, deadlines: Deadlines) -> Happened:
+def open_matter(
+    state: InitiativeState,
+    kind: MatterKind,
+    deadlines: Deadlines,
+    drawn_up: FundingAgreements | None = None,
+) -> Happened:
     """Put something before every directorate."""
-    about, content = subject_of(state, kind)
+    about, content = subject_of(state, kind, drawn_up)
     return opened(state, kind, about, content, deadlines, len(state.matters) + 1)
 
 
@@ -242,14 +262,18 @@ def void_open(state: InitiativeState, reason: str) -> list[Happened]:
     ]
 
 
-def _draw_up(state: InitiativeState) -> list[Happened]:
-    """The commitment of each side as the joint decision fixed it, and its tranches."""
+def _draw_up(state: InitiativeState, drawn_up: FundingAgreements | None) -> list[Happened]:
+    """The commitment of each side as the joint decision fixed it, its tranches, and its funding agreement."""
     commitments = dict(state.proposal.requested)
     planned = planned_tranches(state)
-    return [
+    happened = [
         Happened(CommitmentsFixed(commitments=commitments), subject=state.content_hash),
         Happened(TranchesPlanned(tranches=planned)),
     ]
+    if drawn_up is not None:
+        fact = FundingAgreementsDrawnUp(**drawn_up.model_dump())
+        happened.append(Happened(fact, subject=state.content_hash))
+    return happened
 
 
 def activate(state: InitiativeState, schedule: tuple[ReportScheduled, ...]) -> list[Happened]:
