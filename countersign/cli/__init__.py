@@ -6,6 +6,7 @@ import typer
 
 from countersign.cli import (
     accounts,
+    agreements,
     applicants,
     auditors,
     authority,
@@ -27,6 +28,7 @@ _GROUPS = (
     offices,
     bank,
     standing,
+    agreements,
     accounts,
     auditors,
     authority,
