@@ -66,6 +66,12 @@ async def test_what_is_signed_is_what_can_be_read_in_the_languages_of_each_side(
         assert document["proposal"] == {"version": 1, "content_hash": decided}
         assert document["approvals"] == {"matter": 2, "decision": content_hash(decision)}
 
+    history = await office.get("il-auditor", f"/v1/initiatives/{journey.id}/history")
+    numbers = {
+        one["sentence"] for one in history["items"] if "funding agreements drawn up" in one["sentence"]
+    }
+    assert numbers == {f"Had the funding agreements drawn up: {reference}/il/1, {reference}/az/1."}
+
     he = await office.call("il-legal", "GET", f"{base(journey)}/il?language=he")
     assert (he.status_code, he.headers["content-type"]) == (200, "text/plain; charset=utf-8")
     assert he.headers["content-language"] == "he"

@@ -55,6 +55,9 @@ async def test_a_good_agreement_is_summed_up() -> None:
     assert told.status == 0, told
     assert "has no faults" in told.out
     assert "Supercomputing infrastructure" in told.out
+    (az_side,) = [one for one in told.out.splitlines() if one.startswith("az ")]
+    assert "saturday, sunday" in az_side
+    assert "az, en" in az_side
     (chain,) = [one for one in told.out.splitlines() if one.startswith("proposal ")]
     il = ["programme_officer", "→", "legal_counsel", "→", "head"]
     az = ["programme_officer", "→", "finance_reviewer", "→", "deputy_minister"]
