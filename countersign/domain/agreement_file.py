@@ -17,7 +17,6 @@ from countersign.domain.agreement import (
     FINANCE_OFFICE,
     MatterKind,
     ProgrammeAgreement,
-    TrancheLines,
     TranchePlan,
 )
 from countersign.domain.amounts import COMPUTE_UNIT, parse_amount
@@ -322,8 +321,8 @@ _LEGAL_TEXTS: Final[dict[Path, frozenset[str]]] = {
     ("funding_agreement", "text"): legal_text.PLACES,
     ("funding_agreement", "report"): legal_text.IN_REPORT_LINE,
     **{
-        ("funding_agreement", "tranche", trigger): legal_text.IN_TRANCHE_LINE
-        for trigger in TrancheLines.model_fields
+        ("funding_agreement", "tranche", trigger): known
+        for trigger, known in legal_text.IN_TRANCHE_LINE.items()
     },
 }
 """Where the texts of the funding agreements are, and the placeholders that each may have."""

@@ -29,7 +29,13 @@ PLACES: Final = frozenset(
 )
 """The placeholders of a funding agreement's text, written ``{number}``."""
 
-IN_TRANCHE_LINE: Final = frozenset({"amounts", "report", "tranche"})
+IN_TRANCHE_LINE: Final = {
+    "signature": frozenset({"amounts", "tranche"}),
+    "report": frozenset({"amounts", "report", "tranche"}),
+    "closure": frozenset({"amounts", "tranche"}),
+}
+"""Those of the line for a tranche, by what it falls due with."""
+
 IN_REPORT_LINE: Final = frozenset({"from_month", "report", "to_month"})
 
 _PLACE: Final = re.compile(r"\{([^{}]*)\}")

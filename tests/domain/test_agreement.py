@@ -266,6 +266,7 @@ def test_an_empty_file_lists_everything_that_is_missing() -> None:
         ('he = """', 'fr = """', "funding_agreement.text.fr", "not a language"),
         ("FUNDING AGREEMENT {number}", "FUNDING {agreement}", "funding_agreement.text.en", "{agreement} in line 1 of"),
         ("{drawn_up_on}\n\n1. Parties", "{drawn_up_on\n\n1. Parties", "funding_agreement.text.en", "brace in line 5"),
+        ("{tranche}, when the closure", "{report}", "funding_agreement.tranche.closure.en", "{report} in line 1"),
         ('closure.he = "', 'closing.he = "', "funding_agreement.tranche.closing", "misspelt"),
         ('closure.he = "', 'closing.he = "', "funding_agreement.tranche.closure", "missing in 'he'"),
         ("hesabat: {from_month}", "{tranche}", "funding_agreement.report.az", "{tranche} in line 1"),
