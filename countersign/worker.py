@@ -14,6 +14,7 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from countersign.activities.agreements import Agreements
 from countersign.activities.budgets import Budgets
 from countersign.activities.deadlines import working_day_deadlines
 from countersign.activities.mandates import Mandates
@@ -65,6 +66,7 @@ def workers(
             recording.open_initiative,
             recording.examine_proposal,
             recording.examine_report,
+            Agreements(database).draw_up,
             Mandates(database).find_mandates,
             working_day_deadlines,
             payments.instruct_here,

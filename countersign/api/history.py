@@ -129,6 +129,9 @@ def _marked(event: HistoryEvent) -> tuple[str, list[int]] | None:
         return f"Found entries up to {result['sequence']} on record already and took them over.", []
     if result.get("actions"):
         return f"Recorded, up to entry {result['sequence']}: {', '.join(result['actions'])}.", []
+    if result.get("drawn_up_on"):
+        numbers = ", ".join(one["number"] for one in result["sides"].values())
+        return f"Had the funding agreements drawn up: {numbers}.", []
     return None
 
 

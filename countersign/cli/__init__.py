@@ -6,6 +6,7 @@ import typer
 
 from countersign.cli import (
     accounts,
+    agreements,
     applicants,
     auditors,
     authority,
@@ -28,6 +29,7 @@ _GROUPS = (
     offices,
     bank,
     standing,
+    agreements,
     accounts,
     budgets,
     auditors,

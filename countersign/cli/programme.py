@@ -241,13 +241,14 @@ def _tell_summary(file: Path, one: ProgrammeAgreement) -> None:
     say(f"  {one.id}, version {one.version}, {one.content_hash()}")
     sides = one.directorate_ids
     say_table(
-        ("side", "name", "currency", "rests on", "offices"),
+        ("side", "name", "currency", "rests on", "funding agreements in", "offices"),
         [
             (
                 side.id,
                 in_one_language(side.name),
                 side.currency,
                 ", ".join(side.calendar.weekend),
+                ", ".join(one.languages_of(side)) if one.funding_agreement else "no words",
                 ", ".join(office.id for office in side.office),
             )
             for side in one.directorate

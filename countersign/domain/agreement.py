@@ -19,7 +19,7 @@ from pydantic import (
 
 from countersign.domain.amounts import Amount, Unit, parse_amount
 from countersign.domain.canonical import content_hash
-from countersign.domain.text import Line
+from countersign.domain.text import Line, Prose
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
@@ -74,7 +74,8 @@ class Office(Block):
 class Directorate(Block):
     """One side: it signs by its offices, funds its own participants and has its own issuer of identity.
 
-    ``head`` is the office that speaks for the whole side: it extends the side's deadlines.
+    ``head`` is the office that speaks for the whole side: it extends the side's deadlines. ``languages`` are those that
+    its funding agreements are given in; all of the programme's unless it says otherwise.
     """
 
     id: Identifier
@@ -86,6 +87,7 @@ class Directorate(Block):
     calendar: Calendar
     head: Identifier
     office: tuple[Office, ...] = Field(min_length=1)
+    languages: tuple[Language, ...] | None = Field(default=None, min_length=1)
 
 
 class Area(Block):
@@ -175,6 +177,25 @@ class AmendmentLimits(Block):
     extension_notice_days: Days
 
 
+class TrancheLines(Block):
+    """The line that tells of a tranche in the legal text, by what the tranche falls due with."""
+
+    signature: Texts
+    report: Texts
+    closure: Texts
+
+
+class LegalText(Block):
+    """What a side's funding agreement says, in every language: templates, filled in by :mod:`legal_text`.
+
+    ``tranche`` and ``report`` are one line each, repeated for every tranche and every report.
+    """
+
+    text: dict[Language, Prose]
+    tranche: TrancheLines
+    report: Texts
+
+
 class SigningKey(Block):
     """A public Ed25519 key (RFC 8037) that a directorate signs its positions with, from a day up to another.
 
@@ -214,6 +235,7 @@ class ProgrammeAgreement(Block):
     tranches: TranchePlan
     reporting: Reporting
     amendments: AmendmentLimits
+    funding_agreement: LegalText | None = None
     signing_key: tuple[SigningKey, ...] = ()
     budget: tuple[Budget, ...] = ()
 
@@ -230,9 +252,23 @@ class ProgrammeAgreement(Block):
     def kind_of(self, identifier: str) -> Kind | None:
         return next((one for one in self.kind if one.id == identifier), None)
 
+    def languages_of(self, directorate: Directorate) -> tuple[str, ...]:
+        """The languages in which a side's funding agreement is given."""
+        return directorate.languages or self.languages
+
     def document_form(self) -> dict[str, Any]:
-        """The agreement as JSON data, the form that its content hash is taken over."""
-        return self.model_dump(mode="json", exclude={"signing_key", "budget"})
+        """The agreement as JSON data, the form that its content hash is taken over.
+
+        What agreements could not say at first is left out where it isn't said: those on record keep their hash.
+        """
+        form = self.model_dump(mode="json", exclude={"signing_key", "budget"})
+        for block, later in (
+            (form, "funding_agreement"),
+            *((one, "languages") for one in form["directorate"]),
+        ):
+            if block[later] is None:
+                del block[later]
+        return form
 
     def content_hash(self) -> str:
         return content_hash(self.document_form())

@@ -12,7 +12,13 @@ from zoneinfo import available_timezones
 
 from pydantic import ValidationError
 
-from countersign.domain.agreement import FINANCE_OFFICE, MatterKind, ProgrammeAgreement, TranchePlan
+from countersign.domain import legal_text
+from countersign.domain.agreement import (
+    FINANCE_OFFICE,
+    MatterKind,
+    ProgrammeAgreement,
+    TranchePlan,
+)
 from countersign.domain.amounts import COMPUTE_UNIT, parse_amount
 from countersign.domain.toml_lines import Path, lines
 
@@ -139,6 +145,8 @@ def _senseless(raw: _Lenient) -> Iterator[tuple[Path, str]]:
     yield from _chain_faults(raw)
     if languages := set(raw.strings("languages")):
         yield from _text_faults(raw.raw, languages, ())
+        yield from _language_faults(raw, languages)
+    yield from _placeholder_faults(raw)
     plan = [
         part for part in map(raw.table("tranches").get, TranchePlan.model_fields) if isinstance(part, int)
     ]
@@ -333,7 +341,7 @@ def _text_faults(value: Any, languages: set[str], path: Path) -> Iterator[tuple[
         for i, item in enumerate(value):
             yield from _text_faults(item, languages, (*path, i))
     elif isinstance(value, dict):
-        if path and path[-1] in ("title", "name"):
+        if path and (path[-1] in ("title", "name") or path in _LEGAL_TEXTS):
             for missing in sorted(languages - set(value)):
                 yield path, f"the text is missing in {missing!r}"
             for extra in sorted(set(value) - languages):
@@ -341,6 +349,34 @@ def _text_faults(value: Any, languages: set[str], path: Path) -> Iterator[tuple[
             return
         for key, item in value.items():
             yield from _text_faults(item, languages, (*path, key))
+
+
+_LEGAL_TEXTS: Final[dict[Path, frozenset[str]]] = {
+    ("funding_agreement", "text"): legal_text.PLACES,
+    ("funding_agreement", "report"): legal_text.IN_REPORT_LINE,
+    **{
+        ("funding_agreement", "tranche", trigger): known
+        for trigger, known in legal_text.IN_TRANCHE_LINE.items()
+    },
+}
+"""Where the texts of the funding agreements are, and the placeholders that each may have."""
+
+
+def _language_faults(raw: _Lenient, languages: set[str]) -> Iterator[tuple[Path, str]]:
+    for path, _ in raw.tables("directorate"):
+        own = raw.strings(*path, "languages")
+        for i, language in enumerate(own):
+            if language not in languages:
+                yield (*path, "languages", i), f"{language!r} is not a language of this agreement"
+            elif language in own[:i]:
+                yield (*path, "languages", i), f"{language!r} stands here a second time"
+
+
+def _placeholder_faults(raw: _Lenient) -> Iterator[tuple[Path, str]]:
+    for path, known in _LEGAL_TEXTS.items():
+        for language in raw.table(*path):
+            for problem in legal_text.problems(raw.text(*path, language) or "", known):
+                yield (*path, language), problem
 
 
 def _repeated(raw: _Lenient, blocks: Iterable[tuple[Path, Any]]) -> Iterator[tuple[Path, str]]:

@@ -14,7 +14,7 @@ from countersign.domain.agreement import ChainStep, MatterKind
 from countersign.domain.amounts import Amount
 from countersign.domain.audit import SYSTEM
 from countersign.domain.budget import Lack
-from countersign.domain.funding import Instruction, Tranche
+from countersign.domain.funding import FundingAgreement, Instruction, Tranche
 from countersign.domain.matter import Outcome, Position, Response
 from countersign.domain.model import Model
 from countersign.domain.proposal import ProposalSummary
@@ -240,6 +240,16 @@ class CommitmentsReleased(Fact):
 class TranchesPlanned(Fact):
     action = "tranche.planned"
     tranches: tuple[Tranche, ...]
+
+
+class FundingAgreementsDrawnUp(Fact):
+    """Every side's funding agreement, from this version of the proposal; another ``edition`` when one ran out."""
+
+    action = "agreement.drawn_up"
+    edition: int
+    version: int
+    drawn_up_on: date
+    sides: dict[str, FundingAgreement]
 
 
 class TrancheFellDue(Fact):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -175,6 +176,25 @@ class Tranche(Model):
     def to_instruct(self) -> tuple[str, ...]:
         """The sides whose part is authorised and not instructed."""
         return tuple(side for side, s in self.shares.items() if s.state is PaymentState.AUTHORISED)
+
+
+class FundingAgreement(Model):
+    """One side's funding agreement, known by its number and its content hash."""
+
+    number: str
+    content_hash: str
+
+
+class FundingAgreements(Model):
+    """Every side's funding agreement as they were drawn up together.
+
+    ``edition`` counts from 1, ``version`` is that of the proposal on which they rest, ``drawn_up_on`` a day in UTC.
+    """
+
+    edition: int
+    version: int
+    drawn_up_on: date
+    sides: dict[str, FundingAgreement]
 
 
 def plan(

@@ -29,6 +29,7 @@ from countersign.domain.facts import (
     EvidenceRefused,
     Fact,
     FromMessage,
+    FundingAgreementsDrawnUp,
     Happened,
     MatterDecided,
     MatterEscalated,
@@ -53,7 +54,7 @@ from countersign.domain.facts import (
     Submitted,
     TranchesPlanned,
 )
-from countersign.domain.funding import Tranche
+from countersign.domain.funding import FundingAgreements, Tranche
 from countersign.domain.matter import OVERDUE, REMINDERS, Caller, Counted, Matter, Outcome
 from countersign.domain.model import Model
 from countersign.domain.proposal import ProposalSummary
@@ -105,6 +106,7 @@ class InitiativeState(Model):
     commitments: dict[str, tuple[Amount, ...]] = Field(default_factory=dict)
     reserved: bool = False
     deferral: Deferral | None = None
+    funding_agreements: FundingAgreements | None = None
     tranches: tuple[Tranche, ...] = ()
     reports: tuple[ReportDue, ...] = ()
     conflicted: tuple[str, ...] = ()
@@ -287,6 +289,8 @@ def _changes(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str,
             return {"deferral": deferral, "stage_reason": why_it_waits(lacking)}
         case TranchesPlanned(tranches=tranches):
             return {"tranches": tranches}
+        case FundingAgreementsDrawnUp():
+            return {"funding_agreements": FundingAgreements(**fact.model_dump())}
         case _:
             return _changes_in_matters(state, fact, entry) or _changes_while_active(state, fact, entry)
 

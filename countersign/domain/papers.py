@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from countersign.domain import funding
-from countersign.domain.agreement import MatterKind
+from countersign.domain.agreement import MatterKind, Reporting, TranchePlan
 from countersign.domain.amounts import Amount
 from countersign.domain.canonical import content_hash
-from countersign.domain.funding import Tranche
+from countersign.domain.funding import FundingAgreements, Tranche
 from countersign.domain.initiative import InitiativeState
+from countersign.domain.proposal import ProposalSummary
 from countersign.domain.reporting import ReportState
 
 
 def planned_tranches(state: InitiativeState) -> tuple[Tranche, ...]:
     """The tranches that the agreement's plan makes of what was asked for."""
-    months, period = state.proposal.duration_months, state.terms.reporting.period_months
-    interim = -(-months // period) - 1
-    return funding.plan(state.proposal.requested, state.terms.tranches, interim)
+    return tranches_of(state.proposal, state.terms.tranches, state.terms.reporting)
+
+
+def tranches_of(proposal: ProposalSummary, plan: TranchePlan, reports: Reporting) -> tuple[Tranche, ...]:
+    """The tranches that a plan makes of what a proposal asks for."""
+    interim = -(-proposal.duration_months // reports.period_months) - 1
+    return funding.plan(proposal.requested, plan, interim)
 
 
 def reconciliation(state: InitiativeState) -> dict[str, list[dict[str, Any]]]:
@@ -52,9 +57,14 @@ def accepted_costs(state: InitiativeState, side: str, unit: str) -> int:
     )
 
 
-def subject_of(state: InitiativeState, kind: MatterKind) -> tuple[str, str]:
-    """What a matter is about, in a word, and the content hash that sign-offs must name."""
-    document = subject_document(state, kind)
+def subject_of(
+    state: InitiativeState, kind: MatterKind, drawn_up: FundingAgreements | None = None
+) -> tuple[str, str]:
+    """What a matter is about, in a word, and the content hash that sign-offs must name.
+
+    ``drawn_up`` are the funding agreements that come with the same step, if not those of the state.
+    """
+    document = subject_document(state, kind, drawn_up or state.funding_agreements)
     about = {
         MatterKind.CLEARANCE: f"proposal version {state.version}",
         MatterKind.PROPOSAL: f"proposal version {state.version}",
@@ -64,19 +74,24 @@ def subject_of(state: InitiativeState, kind: MatterKind) -> tuple[str, str]:
     return about, state.content_hash if document is None else content_hash(document)
 
 
-def subject_document(state: InitiativeState, kind: MatterKind) -> dict[str, Any] | None:
+def subject_document(
+    state: InitiativeState, kind: MatterKind, drawn_up: FundingAgreements | None
+) -> dict[str, Any] | None:
     """The document that an ``agreement`` or ``closure`` matter puts before the directorates, if the kind has its own.
 
-    It goes into the record with the fact that opens the matter, so that whoever signs reads just what the hash covers.
+    It goes into the record with the fact that opens the matter, so that whoever signs reads just what the hash covers:
+    the texts of the funding agreements, too, which it names by their hashes where they were drawn up.
     """
     if kind is MatterKind.AGREEMENT:
+        texts = {side: one.model_dump() for side, one in drawn_up.sides.items()} if drawn_up else None
         return {
+            **({"funding_agreements": texts} if texts else {}),
             "document": "funding_agreements",
             "initiative": state.id,
             "reference": state.reference,
             "agreement": {"id": state.terms.agreement, "version": state.terms.version},
             "proposal": {"version": state.version, "content_hash": state.content_hash},
-            "commitments": _plain(state.proposal.requested),
+            "commitments": {side: plain(some) for side, some in state.proposal.requested.items()},
             "tranches": [one.model_dump(mode="json", exclude_none=True) for one in planned_tranches(state)],
             "duration_months": state.proposal.duration_months,
             "report_period_months": state.terms.reporting.period_months,
@@ -104,5 +119,6 @@ def complaint_document(state: InitiativeState, reasons: str) -> dict[str, Any]:
     }
 
 
-def _plain(amounts: Mapping[str, tuple[Amount, ...]]) -> dict[str, list[dict[str, Any]]]:
-    return {side: [{"minor": a.minor, "unit": a.unit} for a in some] for side, some in amounts.items()}
+def plain(amounts: Iterable[Amount]) -> list[dict[str, Any]]:
+    """Amounts as they stand in a document."""
+    return [{"minor": one.minor, "unit": one.unit} for one in amounts]

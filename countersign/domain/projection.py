@@ -132,7 +132,7 @@ def step_of(before: InitiativeState, after: InitiativeState, entries: Sequence[A
     return Step(
         entries=tuple(entries),
         projection=project(before, after, entries),
-        documents=_documents(before, after, entries),
+        documents=_documents(after, entries),
         events=tuple(_events(after, entries)),
         ledger=postings(before, entries),
     )
@@ -312,14 +312,12 @@ def _versions(entries: Sequence[AuditEntry]) -> Iterator[Version]:
             )
 
 
-def _documents(
-    before: InitiativeState, after: InitiativeState, entries: Sequence[AuditEntry]
-) -> dict[str, dict[str, Any]]:
+def _documents(after: InitiativeState, entries: Sequence[AuditEntry]) -> dict[str, dict[str, Any]]:
     """The documents that entries name by their hash and that nobody submitted: the system drew them up."""
     documents: dict[str, dict[str, Any]] = {}
     for entry in entries:
         if entry.action == "matter.opened" and entry.subject is not None:
-            document = _subject(before, entry, entries)
+            document = _subject(after, entry, entries)
             if document is not None:
                 documents[entry.subject] = document
         if entry.action == "matter.decided":
@@ -328,13 +326,13 @@ def _documents(
 
 
 def _subject(
-    before: InitiativeState, opened: AuditEntry, entries: Sequence[AuditEntry]
+    after: InitiativeState, opened: AuditEntry, entries: Sequence[AuditEntry]
 ) -> dict[str, Any] | None:
     kind = MatterKind(opened.body["kind"])
     if kind is not MatterKind.COMPLAINT:
-        return subject_document(before, kind)
+        return subject_document(after, kind, after.funding_agreements)
     lodged = next(entry for entry in entries if entry.action == "complaint.lodged")
-    return complaint_document(before, lodged.body["reasons"])
+    return complaint_document(after, lodged.body["reasons"])
 
 
 def _decision(after: InitiativeState, decided: AuditEntry) -> dict[str, Any]:
@@ -363,6 +361,7 @@ _TOLD: Final[dict[str, tuple[str, ...]]] = {
     "commitment.deferred": (),
     "proposal.revised": ("version",),
     "proposal.corrected": ("version",),
+    "agreement.drawn_up": ("edition",),
     "tranche.due": ("number",),
     "tranche.authorised": ("number", "directorate"),
     "tranche.held": ("number", "directorate"),

@@ -94,13 +94,18 @@ def add_months(start: datetime, months: int) -> datetime:
     return start.replace(year=year, month=month, day=min(start.day, calendar.monthrange(year, month)[1]))
 
 
+def month_bounds(duration_months: int, period_months: int) -> tuple[int, ...]:
+    """The months after which one report period ends and the next begins, from 0 to the end of the duration."""
+    return (*range(0, duration_months, period_months), duration_months)
+
+
 def periods(starts_at: datetime, duration_months: int, period_months: int) -> tuple[Period, ...]:
     """The report periods from ``starts_at`` on, without a gap, the last as long as what is left.
 
     They begin at UTC midnight of the day the initiative became active.
     """
     start = starts_at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    bounds = [*range(0, duration_months, period_months), duration_months]
+    bounds = month_bounds(duration_months, period_months)
     return tuple(
         Period(
             number=index + 1,

@@ -25,6 +25,7 @@ from countersign.domain.facts import (
     CommitmentsReleased,
     ConditionsSet,
     EligibilityChecked,
+    FundingAgreementsDrawnUp,
     Happened,
     MatterDecided,
     MatterOpened,
@@ -43,7 +44,7 @@ from countersign.domain.facts import (
     TrancheReduced,
     TranchesPlanned,
 )
-from countersign.domain.funding import PAID, Instruction, PaymentState, Tranche
+from countersign.domain.funding import PAID, FundingAgreements, Instruction, PaymentState, Tranche
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.matter import Matter, Outcome, Position
 from countersign.domain.model import Model
@@ -148,9 +149,14 @@ def enter(
     deadline: datetime | None = None,
     deadlines: Deadlines | None = None,
     conditions_due: Mapping[str, datetime] | None = None,
+    drawn_up: FundingAgreements | None = None,
 ) -> list[Happened]:
-    """Go from one stage to the next, with the matter that the next one opens."""
-    if state.stage is not before:
+    """Go from one stage to the next, with the matter that the next one opens.
+
+    Funding agreements that were drawn up from another version than the proposal has by now are of no use: then this
+    gives nothing, and they are to be drawn up anew.
+    """
+    if state.stage is not before or not _rests_on(state, drawn_up):
         return []
     is_reserved = state.reserved or before is Stage.CONTRACTING
     entered = StageEntered(
@@ -164,13 +170,22 @@ def enter(
     if stage in PROMISED:
         happened += _reserve(state)
     if stage is Stage.CONTRACTING:
-        happened.append(Happened(TranchesPlanned(tranches=planned_tranches(state))))
+        happened += _draw_up(state, drawn_up)
     if stage is Stage.CONDITIONS:
         happened.append(_conditions_set(state, conditions_due or {}))
     happened = [*void_open(state, reason or "overtaken"), *happened]
     if stage in OPENS and deadlines is not None:
-        happened.append(open_matter(state, OPENS[stage], deadlines))
+        happened.append(open_matter(state, OPENS[stage], deadlines, drawn_up))
     return happened
+
+
+def next_edition(state: InitiativeState) -> int:
+    """The edition of the funding agreements that are drawn up next."""
+    return state.funding_agreements.edition + 1 if state.funding_agreements else 1
+
+
+def _rests_on(state: InitiativeState, drawn_up: FundingAgreements | None) -> bool:
+    return drawn_up is None or (drawn_up.version, drawn_up.edition) == (state.version, next_edition(state))
 
 
 def _conditions_set(state: InitiativeState, due: Mapping[str, datetime]) -> Happened:
@@ -224,9 +239,14 @@ def reopen(state: InitiativeState, before: Stage, returned: int, deadlines: Dead
     return [open_matter(state, old.kind, deadlines)]
 
 
-def open_matter(state: InitiativeState, kind: MatterKind, deadlines: Deadlines) -> Happened:
+def open_matter(
+    state: InitiativeState,
+    kind: MatterKind,
+    deadlines: Deadlines,
+    drawn_up: FundingAgreements | None = None,
+) -> Happened:
     """Put something before every directorate."""
-    about, content = subject_of(state, kind)
+    about, content = subject_of(state, kind, drawn_up)
     return opened(state, kind, about, content, deadlines, len(state.matters) + 1)
 
 
@@ -285,6 +305,15 @@ def release_promised(state: InitiativeState, now: datetime) -> list[Happened]:
     if not state.reserved or state.stage not in COMPLAINABLE or not state.complaint_over(now):
         return []
     return [Happened(CommitmentsReleased())]
+
+
+def _draw_up(state: InitiativeState, drawn_up: FundingAgreements | None) -> list[Happened]:
+    """The tranches of each side's commitment, and its funding agreement."""
+    happened = [Happened(TranchesPlanned(tranches=planned_tranches(state)))]
+    if drawn_up is not None:
+        fact = FundingAgreementsDrawnUp(**drawn_up.model_dump())
+        happened.append(Happened(fact, subject=state.content_hash))
+    return happened
 
 
 def activate(state: InitiativeState, schedule: tuple[ReportScheduled, ...]) -> list[Happened]:

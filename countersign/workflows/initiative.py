@@ -74,6 +74,7 @@ class InitiativeWorkflow:
     Waits: for each matter until it is decided or lapses, with reminders and escalation on the way; for a new version
     and for conditions until their deadlines; for each report, once more after it fell due; for every side's
     signature under its position; for every side's authorisation of a tranche; for money in every side's budget.
+    Before it waits for the signatures under the funding agreements, it has them drawn up.
     """
 
     @workflow.init
@@ -414,11 +415,13 @@ class InitiativeWorkflow:
     async def _go(self, before: Stage, stage: Stage, *, reason: str | None = None) -> None:
         """Go from one stage to the next, with the deadline it has and the matter it opens; once, whoever went first.
 
-        Where the next stage needs money and too little is left, wait for a while instead.
+        Where the next stage needs money and too little is left, wait for a while instead. A proposal that was corrected
+        while its funding agreements were drawn up stays where it is: the step of ``run`` comes here again.
         """
         budget_changes = self._budget_changes
         days = self._state.terms.deadlines
         deadlines = await self._keeping.matter_deadlines(OPENS[stage]) if stage in OPENS else None
+        drawn_up = await self._keeping.draw_up_agreements() if stage is Stage.CONTRACTING else None
         deadline, due = None, {}
         if stage is Stage.REVISION:
             (deadline,) = await self._keeping.deadlines(
@@ -437,6 +440,7 @@ class InitiativeWorkflow:
                 deadline=deadline,
                 deadlines=deadlines,
                 conditions_due=due,
+                drawn_up=drawn_up,
             )
         )
         if taken.lacking:

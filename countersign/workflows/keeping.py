@@ -32,6 +32,8 @@ from countersign.domain.commands import (
 from countersign.domain.decision import position_document
 from countersign.domain.errors import RuleBroken
 from countersign.domain.facts import Happened, PositionReached
+from countersign.domain.funding import FundingAgreements
+from countersign.domain.funding_agreement import basis
 from countersign.domain.initiative import InitiativeState, entries_for, replay
 from countersign.domain.ledger import Code
 from countersign.domain.matter import Caller, SignOff
@@ -256,6 +258,12 @@ class Keeper:
             per_directorate=dict(zip(sides, answers, strict=False)),
             lapses_at=max(answers[len(sides) :]),
         )
+
+    async def draw_up_agreements(self) -> FundingAgreements:
+        """Every side's funding agreement, drawn up from the proposal as it is now and kept on record."""
+        rests_on = basis(self.state, workflow.now().date())
+        drawn_up: FundingAgreements = await _ask("draw_up_funding_agreements", rests_on, FundingAgreements)
+        return drawn_up
 
     async def deadlines(self, wanted: list[tuple[str, int]]) -> tuple[datetime, ...]:
         """The ends of so many working days of each side, counted from now."""

@@ -112,6 +112,11 @@ def values(sealed: Sealed) -> dict[str, list[str]]:
             f"{mine}/matters/{number}/decision",
             f"{mine}/matters/{number + 1}/decision",
         ],
+        "/v1/initiatives/{identifier}/funding-agreements": [f"{mine}/funding-agreements"],
+        "/v1/initiatives/{identifier}/funding-agreements/{directorate}": [
+            f"{mine}/funding-agreements/{sealed.side}",
+            f"{mine}/funding-agreements/{sealed.side}?language=en",
+        ],
         "/v1/initiatives/{identifier}/tranches": [f"{mine}/tranches"],
         "/v1/initiatives/{identifier}/reports": [f"{mine}/reports"],
         "/v1/initiatives/{identifier}/audit": [f"{mine}/audit?limit=1000", f"{mine}/audit?start=5"],

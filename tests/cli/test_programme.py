@@ -21,10 +21,9 @@ from tests.people import ROOT, minimal_proposal
 
 SHIPPED = default_agreement().read_text(encoding="utf-8")
 BROKEN = (
-    SHIPPED.replace("version = 1 ", "version = 0 ", 1)
-    .replace('country = "AZ"\nweekend', 'country = "XQ"\nweekend', 1)
+    SHIPPED.replace('country = "AZ"\nweekend', 'country = "XQ"\nweekend', 1)
     .replace("on_closure = 10", "on_closure = 12", 1)
-    .replace("version = 1\n", "version = 0\n", 1)
+    .replace("version = 2\n", "version = 0\n", 1)
 )
 
 
@@ -56,6 +55,9 @@ async def test_a_good_agreement_is_summed_up() -> None:
     assert told.status == 0, told
     assert "has no faults" in told.out
     assert "Supercomputing infrastructure" in told.out
+    (az_side,) = [one for one in told.out.splitlines() if one.startswith("az ")]
+    assert "saturday, sunday" in az_side
+    assert "az, en" in az_side
     (chain,) = [one for one in told.out.splitlines() if one.startswith("proposal ")]
     il = ["programme_officer", "→", "legal_counsel", "→", "head"]
     az = ["programme_officer", "→", "finance_reviewer", "→", "deputy_minister"]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from countersign.domain import clock, reporting, rules, steps
+from countersign.domain import clock, funding_agreement, reporting, rules, steps
 from countersign.domain.agreement import ChainStep, MatterKind, ProgrammeAgreement
 from countersign.domain.agreement_file import read
 from countersign.domain.amounts import Amount, split
@@ -98,6 +98,8 @@ class Life:
         self.away: set[str] = set()
         """The sides whose worker is away: their positions wait for their key, their banks are not told."""
         self.mandates: list[Mandate] = []
+        self.drawn_up: dict[str, dict[str, Any]] = {}
+        """Every side's funding agreement, as it was drawn up last."""
         self._checked = 0
         self._messages = 0
         self.examined = ExaminedProposal(
@@ -211,6 +213,11 @@ class Life:
         return self._enter(following)
 
     def _enter(self, stage: Stage) -> list[Happened]:
+        drawn_up = None
+        if stage is Stage.CONTRACTING:
+            rests_on = funding_agreement.basis(self.state, self.now.date())
+            self.drawn_up = funding_agreement.documents(self.agreement, self.proposal, rests_on)
+            drawn_up = funding_agreement.known_by(self.drawn_up, rests_on)
         return steps.enter(
             self.state,
             self.stage(),
@@ -218,6 +225,7 @@ class Life:
             reason="so it goes",
             deadlines=self.deadlines(),
             conditions_due={side: self.now + timedelta(days=60) for side in self.sides},
+            drawn_up=drawn_up,
         )
 
     def _schedule(self) -> tuple[ReportScheduled, ...]:

@@ -51,7 +51,7 @@ def shipped() -> ProgrammeAgreement:
 
 
 def test_the_shipped_agreement_has_no_faults(shipped: ProgrammeAgreement) -> None:
-    assert (shipped.id, shipped.version, shipped.reference_prefix) == ("il-az-ai", 1, "ILAZ")
+    assert (shipped.id, shipped.version, shipped.reference_prefix) == ("il-az-ai", 2, "ILAZ")
     assert shipped.directorate_ids == ("il", "az")
 
 
@@ -133,6 +133,46 @@ def test_a_comment_changes_nothing_of_the_content_but_a_word_does(shipped: Progr
     assert read(changed(("Human capital", "Human Capital"))).content_hash() != shipped.content_hash()
 
 
+def without_funding_agreements(text: str) -> str:
+    """The file as it was before there was anything about funding agreements in it."""
+    lines = text.partition("[funding_agreement")[0].replace("version = 2\n", "version = 1\n")
+    return "".join(
+        one for one in lines.splitlines(keepends=True) if one[:11] != "languages =" or '"he", "az"' in one
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "version_1"),
+    [
+        (SHIPPED, "sha256:c770b5760a7c190f20e7e942e9aa2107462eef6209dc8dcb3d8bf2c334d2eeec"),
+        (THREE_SIDES, "sha256:b58b12f09ebec834b95cbeb467a1aa1a91d5c10d8fd5cf8a013aec63916220a4"),
+    ],
+    ids=["two-sides", "three-sides"],
+)
+def test_an_agreement_on_record_that_says_nothing_of_funding_agreements_keeps_its_hash(
+    text: str, version_1: str
+) -> None:
+    before = read(without_funding_agreements(text))
+    assert before.content_hash() == version_1
+    assert ProgrammeAgreement.model_validate(before.document_form()) == agreed(before)
+    assert read(text).content_hash() != version_1
+    assert ProgrammeAgreement.model_validate(read(text).document_form()) == agreed(read(text))
+
+
+def agreed(agreement: ProgrammeAgreement) -> ProgrammeAgreement:
+    """What the sides agreed on, without what changes while it stands."""
+    return agreement.model_copy(update={"signing_key": (), "budget": ()})
+
+
+def test_a_side_that_names_no_languages_has_its_agreement_in_all_of_the_programmes(
+    shipped: ProgrammeAgreement,
+) -> None:
+    il, az = shipped.directorate
+    assert (shipped.languages_of(il), shipped.languages_of(az)) == (("he", "en"), ("az", "en"))
+    three = read(THREE_SIDES)
+    assert three.languages_of(three.directorate[2]) == ("en", "he", "az")
+
+
 def test_a_third_directorate_is_one_more_block_of_the_file() -> None:
     three = read(THREE_SIDES)
     assert three.directorate_ids == ("il", "az", "ge")
@@ -144,7 +184,7 @@ def test_a_third_directorate_is_one_more_block_of_the_file() -> None:
 
 def test_faults_of_form_and_of_sense_are_listed_at_once_with_their_lines() -> None:
     text = changed(
-        ("version = 1", "version = 0"),
+        ("version = 2", "version = 0"),
         ('languages = ["en", "he", "az"]', 'languages = ["en", "he", "az"]\nsurprise = true'),
         ("Asia/Jerusalem", "Asia/Jerusalm"),
         ('weekend = ["saturday", "sunday"]', 'weekend = ["saturday",\n  "sumday"]'),
@@ -226,9 +266,20 @@ def test_an_empty_file_lists_everything_that_is_missing() -> None:
             "there is no directorate 'xx'",
         ),
         ("closure = 30\n", "", "deadlines.matter.closure", "no deadline"),
-        ("version = 1", "version = 1\ndirectorat = 3", "directorat", "misspelt"),
+        ("version = 2", "version = 2\ndirectorat = 3", "directorat", "misspelt"),
         ("title.he", "title.fr", "title.fr", "not a language"),
         ("title.he", "title.fr", "title", "missing in 'he'"),
+        ('languages = ["he", "en"]', 'languages = ["he", "fr"]', "directorate[1].languages[2]", "is not a language"),
+        ('languages = ["he", "en"]', 'languages = ["he", "he"]', "directorate[1].languages[2]", "a second time"),
+        ('languages = ["he", "en"]', "languages = []", "directorate[1].languages", "at least 1 item"),
+        ('he = """', 'fr = """', "funding_agreement.text", "missing in 'he'"),
+        ('he = """', 'fr = """', "funding_agreement.text.fr", "not a language"),
+        ("FUNDING AGREEMENT {number}", "FUNDING {agreement}", "funding_agreement.text.en", "{agreement} in line 1 of"),
+        ("{drawn_up_on}\n\n1. Parties", "{drawn_up_on\n\n1. Parties", "funding_agreement.text.en", "brace in line 5"),
+        ("{tranche}, when the closure", "{report}", "funding_agreement.tranche.closure.en", "{report} in line 1"),
+        ('closure.he = "', 'closing.he = "', "funding_agreement.tranche.closing", "misspelt"),
+        ('closure.he = "', 'closing.he = "', "funding_agreement.tranche.closure", "missing in 'he'"),
+        ("hesabat: {from_month}", "{tranche}", "funding_agreement.report.az", "{tranche} in line 1"),
     ],
 )  # fmt: skip
 def test_each_rule_of_the_file_is_told_at_its_place(before: str, after: str, place: str, says: str) -> None:

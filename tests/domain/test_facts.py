@@ -25,6 +25,7 @@ from countersign.domain.facts import (
     EvidenceGiven,
     EvidenceRefused,
     Fact,
+    FundingAgreementsDrawnUp,
     Happened,
     MatterDecided,
     MatterEscalated,
@@ -62,7 +63,7 @@ from countersign.domain.facts import (
     TranchesPlanned,
     Withdrawn,
 )
-from countersign.domain.funding import Instruction, Share, Tranche
+from countersign.domain.funding import FundingAgreement, Instruction, Share, Tranche
 from countersign.domain.matter import Outcome, Position, Response
 from countersign.domain.proposal import summarise
 from countersign.domain.stage import Stage
@@ -127,6 +128,12 @@ FACTS: list[Fact] = [
             Tranche(number=1, trigger="signature", shares={"il": Share(amounts=SOME)}),
             Tranche(number=2, trigger="report", report=1),
         )
+    ),
+    FundingAgreementsDrawnUp(
+        edition=2,
+        version=1,
+        drawn_up_on=START.date(),
+        sides={"il": FundingAgreement(number="R/il/2", content_hash="sha256:0")},
     ),
     TrancheFellDue(number=1),
     TrancheReduced(number=1, directorate="il", amounts=()),

@@ -110,6 +110,7 @@ class Journey:
             ("stage.entered", "system"),
             ("commitment.fixed", "system"),
             ("tranche.planned", "system"),
+            ("agreement.drawn_up", "system"),
             ("matter.opened", "system"),
         ]
         await self.decide("agreement")

@@ -118,6 +118,13 @@ class Carried:
             found = await initiatives.find(connection, self.id)
         return found.stage if found else None
 
+    async def found(self) -> initiatives.Initiative:
+        """Its row on record."""
+        async with self.database.reading() as connection:
+            found = await initiatives.find(connection, self.id)
+        assert found is not None
+        return found
+
     async def waiting(self) -> list[Waiting]:
         """Who is waited for."""
         async with self.database.reading() as connection:
@@ -334,17 +341,24 @@ class Carried:
         if when > now:
             await self.skipper.fast_forward(self.handle, when - now)
 
-    async def _new_version(self, common: dict[str, Any]) -> Revise:
-        async with self.database.reading() as connection:
-            found = await initiatives.find(connection, self.id)
-        assert found is not None
+    async def correct(self) -> Answer:
+        """The applicant corrects an address while the proposal is decided on."""
         body = self.proposal.document_form()
-        body["title"]["en"] = f"Version {found.version + 1}"
+        body["partners"][1]["contact"]["email"] = "corrected@applicants.countersign.example"
+        return await self.send(await self._replacing(body, self.message_id()))
+
+    async def _new_version(self, common: dict[str, Any]) -> Revise:
+        body = self.proposal.document_form()
+        body["title"]["en"] = f"Version {(await self.found()).version + 1}"
+        return await self._replacing(body, common["id"])
+
+    async def _replacing(self, body: dict[str, Any], message: str) -> Revise:
         self.proposal = Proposal.model_validate(body)
         content = self.proposal.content_hash()
         async with self.database.transaction() as connection:
             await documents.keep(connection, content, body)
-        return Revise(**common, content_hash=content, replaces=found.content_hash)
+        replaces = (await self.found()).content_hash
+        return Revise(id=message, caller=self.applicant, content_hash=content, replaces=replaces)
 
     async def _report(self, number: int) -> str:
         async with self.database.reading() as connection:

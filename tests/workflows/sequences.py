@@ -36,6 +36,7 @@ from countersign.domain.facts import (
     ConditionsSet,
     DeadlineExtended,
     Fact,
+    FundingAgreementsDrawnUp,
     Happened,
     MatterOpened,
     PositionCountersigned,
@@ -43,6 +44,7 @@ from countersign.domain.facts import (
     ReportsScheduled,
     StageEntered,
 )
+from countersign.domain.funding import FundingAgreements
 from countersign.domain.initiative import InitiativeState, entries_for
 from countersign.domain.mandate import Mandate
 from countersign.domain.matter import Caller, Matter, Outcome, Response, SignOff, waiting_step
@@ -190,6 +192,10 @@ class Shadow:
             reports = next(fact for fact in map(_fact, rest) if isinstance(fact, ReportsScheduled))
             return steps.activate(state, reports.reports)
         conditions = next((fact for fact in map(_fact, rest) if isinstance(fact, ConditionsSet)), None)
+        drawn_up = None
+        if entered.stage is Stage.CONTRACTING:
+            agreements = next(fact for fact in map(_fact, rest) if isinstance(fact, FundingAgreementsDrawnUp))
+            drawn_up = FundingAgreements(**agreements.model_dump())
         return steps.enter(
             state,
             before,
@@ -200,6 +206,7 @@ class Shadow:
             conditions_due={one.directorate: one.deadline for one in conditions.conditions}
             if conditions
             else None,
+            drawn_up=drawn_up,
         )
 
     def _check_standing(self, batch: Many[AuditEntry]) -> None:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from datetime import timedelta
+from typing import Any, ClassVar
 
 import pytest
+from temporalio import activity
 from temporalio.common import RawValue
 from temporalio.service import RPCError, RPCStatusCode
 
 from countersign import worker
+from countersign.activities.agreements import Agreements
 from countersign.domain import audit
 from countersign.domain.audit import AuditEntry
+from countersign.domain.funding import FundingAgreements
+from countersign.domain.funding_agreement import Basis
 from countersign.domain.matter import Outcome, Response, SignOff
 from countersign.domain.projection import Task
 from countersign.domain.reporting import CostLine, Report
@@ -22,7 +27,7 @@ from countersign.runtime.temporal import connect
 from countersign.store import documents, initiatives
 from countersign.store.session import Database
 from countersign.workflows.messages import Answer
-from tests.domain.lives import holder, three_sides
+from tests.domain.lives import holder, three_sides, two_sides
 from tests.eventually import eventually
 from tests.people import ROOT
 from tests.workflows.carrying import Carried, in_force
@@ -30,6 +35,55 @@ from tests.workflows.carrying import Carried, in_force
 pytestmark = pytest.mark.services
 
 Make = Callable[..., Carried]
+
+
+# ---- funding agreements
+
+
+class SlowAgreements(Agreements):
+    """They are drawn up, and known to the workflow only when ``known`` is set."""
+
+    asked: ClassVar[list[Basis]] = []
+    known: ClassVar[asyncio.Event] = asyncio.Event()
+
+    @activity.defn(name="draw_up_funding_agreements")
+    async def draw_up(self, basis: Basis) -> FundingAgreements:
+        self.asked.append(basis)
+        drawn_up = await Agreements.draw_up(self, basis)
+        await self.known.wait()
+        return drawn_up
+
+
+async def test_a_correction_while_the_funding_agreements_are_drawn_up_has_them_drawn_up_anew(
+    services: Services, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is signed must be of the version that the proposal has by then."""
+    _, proposal = two_sides()
+    settings = services.settings(task_queue="slow-agreements")
+    monkeypatch.setattr(worker, "Agreements", SlowAgreements)
+    client = await connect(settings, lazy=False)
+    async with worker.running(client, settings):
+        life = Carried(client, database, in_force(settings), proposal, queue="slow-agreements")
+        # A local activity that is under way lets messages in only at a heartbeat, which follows from this.
+        life.task_timeout = timedelta(seconds=2)
+        await life.begin()
+        await life.carry_to(Stage.DECISION)
+        await life.all_sign()
+
+        async def drawing_up() -> bool:
+            return bool(SlowAgreements.asked)
+
+        await eventually(drawing_up)
+        assert (await life.correct()).status == "counted"
+        SlowAgreements.known.set()
+        await life.reached(Stage.CONTRACTING)
+        state = await life.state()
+        assert [(one.version, one.edition) for one in SlowAgreements.asked] == [(1, 1), (2, 1)]
+        assert state.funding_agreements is not None
+        assert (state.funding_agreements.version, state.version) == (2, 2)
+        assert sum(one.action == "agreement.drawn_up" for one in await life.trail()) == 1
+        await life.withdraw()
+        await life.reached(Stage.WITHDRAWN)
 
 
 # ---- three directorates

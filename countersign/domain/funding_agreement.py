@@ -1,0 +1,194 @@
+"""Funding agreements: one document a side, drawn up from what both sides approved (DESIGN section 2, contracting).
+
+A document is plain JSON data, known by its content hash. It names organisations and no person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from itertools import pairwise
+from typing import Any
+
+from countersign.domain.agreement import Directorate, LegalText, MatterKind, ProgrammeAgreement
+from countersign.domain.amounts import Amount
+from countersign.domain.canonical import content_hash
+from countersign.domain.funding import FundingAgreement, FundingAgreements
+from countersign.domain.initiative import InitiativeState
+from countersign.domain.legal_text import fill
+from countersign.domain.model import Model
+from countersign.domain.papers import plain, tranches_of
+from countersign.domain.proposal import Proposal, ProposalSummary, summarise
+from countersign.domain.reporting import month_bounds
+from countersign.domain.steps import next_edition
+
+Json = dict[str, Any]
+
+
+class Basis(Model):
+    """What funding agreements are drawn up from, as the initiative's state has it.
+
+    ``matter`` and ``decision`` are the number and the content hash of the joint decision on the proposal.
+    """
+
+    initiative: str
+    reference: str
+    agreement: str
+    agreement_version: int
+    version: int
+    content_hash: str
+    edition: int
+    drawn_up_on: date
+    matter: int | None = None
+    decision: str | None = None
+
+
+def basis(state: InitiativeState, drawn_up_on: date) -> Basis:
+    """The basis of the funding agreements that an initiative needs next."""
+    decided = state.last_matter(MatterKind.PROPOSAL)
+    return Basis(
+        initiative=state.id,
+        reference=state.reference,
+        agreement=state.terms.agreement,
+        agreement_version=state.terms.version,
+        version=state.version,
+        content_hash=state.content_hash,
+        edition=next_edition(state),
+        drawn_up_on=drawn_up_on,
+        matter=decided.number if decided else None,
+        decision=decided.decision if decided else None,
+    )
+
+
+def known_by(drawn_up: Mapping[str, Json], rests_on: Basis) -> FundingAgreements:
+    """Every side's document by its number and its content hash, as the initiative's trail has them."""
+    return FundingAgreements(
+        edition=rests_on.edition,
+        version=rests_on.version,
+        drawn_up_on=rests_on.drawn_up_on,
+        sides={
+            side: FundingAgreement(number=document["number"], content_hash=content_hash(document))
+            for side, document in drawn_up.items()
+        },
+    )
+
+
+def documents(agreement: ProgrammeAgreement, proposal: Proposal, rests_on: Basis) -> dict[str, Json]:
+    """Every side's funding agreement; with its legal text in the side's languages where the programme has one."""
+    summary = summarise(proposal)
+    drawn_up: dict[str, Json] = {}
+    for side in agreement.directorate:
+        document = _document(agreement, side, proposal, summary, rests_on)
+        if agreement.funding_agreement is not None:
+            document["text"] = {
+                language: _rendered(agreement.funding_agreement, language, agreement, side, document)
+                for language in agreement.languages_of(side)
+            }
+        drawn_up[side.id] = document
+    return drawn_up
+
+
+def _document(
+    agreement: ProgrammeAgreement,
+    side: Directorate,
+    proposal: Proposal,
+    summary: ProposalSummary,
+    rests_on: Basis,
+) -> Json:
+    asked = summary.asked or {}
+    bounds = month_bounds(proposal.duration_months, agreement.reporting.period_months)
+    rows = [
+        {"number": number, "from_month": before + 1, "to_month": after}
+        for number, (before, after) in enumerate(pairwise(bounds), 1)
+    ]
+    return {
+        "document": "funding_agreement",
+        "number": f"{rests_on.reference}/{side.id}/{rests_on.edition}",
+        "edition": rests_on.edition,
+        "drawn_up_on": rests_on.drawn_up_on.isoformat(),
+        "initiative": rests_on.initiative,
+        "reference": rests_on.reference,
+        "title": dict(proposal.title),
+        "programme": {"id": agreement.id, "version": agreement.version, "title": dict(agreement.title)},
+        "proposal": {"version": rests_on.version, "content_hash": rests_on.content_hash},
+        "directorate": {"id": side.id, "name": dict(side.name)},
+        "beneficiaries": [
+            {"partner": one.id, "name": dict(one.name), "amounts": plain(asked.get(one.id, ()))}
+            for one in proposal.partners
+            if one.directorate == side.id
+        ],
+        "amounts": plain(summary.requested.get(side.id, ())),
+        "tranches": [
+            {
+                "number": one.number,
+                "trigger": one.trigger,
+                **({} if one.report is None else {"report": one.report}),
+                "amounts": plain(one.shares[side.id].amounts),
+            }
+            for one in tranches_of(summary, agreement.tranches, agreement.reporting)
+            if side.id in one.shares
+        ],
+        "reports": {
+            "period_months": agreement.reporting.period_months,
+            "number": len(rows),
+            "due_working_days": agreement.deadlines.report,
+            "rows": rows,
+        },
+        "duration_months": proposal.duration_months,
+        "approvals": {"matter": rests_on.matter, "decision": rests_on.decision},
+    }
+
+
+def _rendered(
+    template: LegalText, language: str, agreement: ProgrammeAgreement, side: Directorate, document: Json
+) -> str:
+    def told(texts: Mapping[str, str]) -> str:
+        # What an applicant wrote may not be there in every language of the programme.
+        known = [one for one in (language, *agreement.languages) if one in texts]
+        return texts[known[0]] if known else next(iter(texts.values()))
+
+    def money(amounts: Iterable[Json]) -> str:
+        some = [Amount(one["minor"], one["unit"]) for one in amounts]
+        return "; ".join(map(str, some or [Amount(0, side.currency)]))
+
+    lines = {
+        "signature": template.tranche.signature,
+        "report": template.tranche.report,
+        "closure": template.tranche.closure,
+    }
+    reports = document["reports"]
+    values = {
+        "amounts": money(document["amounts"]),
+        "beneficiaries": "\n".join(
+            f"- {told(one['name'])}: {money(one['amounts'])}" for one in document["beneficiaries"]
+        ),
+        "decision": document["approvals"]["decision"] or "",
+        "directorate": told(document["directorate"]["name"]),
+        "drawn_up_on": document["drawn_up_on"],
+        "due_working_days": str(reports["due_working_days"]),
+        "duration_months": str(document["duration_months"]),
+        "number": document["number"],
+        "period_months": str(reports["period_months"]),
+        "programme": told(document["programme"]["title"]),
+        "reference": document["reference"],
+        "reports": "\n".join(
+            fill(
+                template.report[language],
+                {"report": str(one["number"])} | {key: str(one[key]) for key in ("from_month", "to_month")},
+            )
+            for one in reports["rows"]
+        ),
+        "title": told(document["title"]),
+        "tranches": "\n".join(
+            fill(
+                lines[one["trigger"]][language],
+                {
+                    "tranche": str(one["number"]),
+                    "report": str(one.get("report", "")),
+                    "amounts": money(one["amounts"]),
+                },
+            )
+            for one in document["tranches"]
+        ),
+    }
+    return fill(template.text[language], values)
