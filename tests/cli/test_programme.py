@@ -21,10 +21,10 @@ from tests.people import ROOT, minimal_proposal
 
 SHIPPED = default_agreement().read_text(encoding="utf-8")
 BROKEN = (
-    SHIPPED.replace("version = 1 ", "version = 0 ", 1)
+    SHIPPED.replace("version = 2 ", "version = 0 ", 1)
     .replace('country = "AZ"\nweekend', 'country = "XQ"\nweekend', 1)
     .replace("on_closure = 10", "on_closure = 12", 1)
-    .replace("version = 1\n", "version = 0\n", 1)
+    .replace("version = 2\n", "version = 0\n", 1)
 )
 
 

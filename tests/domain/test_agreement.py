@@ -51,7 +51,7 @@ def shipped() -> ProgrammeAgreement:
 
 
 def test_the_shipped_agreement_has_no_faults(shipped: ProgrammeAgreement) -> None:
-    assert (shipped.id, shipped.version, shipped.reference_prefix) == ("il-az-ai", 1, "ILAZ")
+    assert (shipped.id, shipped.version, shipped.reference_prefix) == ("il-az-ai", 2, "ILAZ")
     assert shipped.directorate_ids == ("il", "az")
 
 
@@ -144,7 +144,7 @@ def test_a_third_directorate_is_one_more_block_of_the_file() -> None:
 
 def test_faults_of_form_and_of_sense_are_listed_at_once_with_their_lines() -> None:
     text = changed(
-        ("version = 1", "version = 0"),
+        ("version = 2", "version = 0"),
         ('languages = ["en", "he", "az"]', 'languages = ["en", "he", "az"]\nsurprise = true'),
         ("Asia/Jerusalem", "Asia/Jerusalm"),
         ('weekend = ["saturday", "sunday"]', 'weekend = ["saturday",\n  "sumday"]'),
@@ -221,7 +221,7 @@ def test_an_empty_file_lists_everything_that_is_missing() -> None:
         ('matter = "closure"', 'matter = "report"', "chain[13]", "has a chain for report already"),
         ('directorate = "az"\n', 'directorate = "xx"\n', "chain[2].directorate", "there is no directorate 'xx'"),
         ("closure = 30\n", "", "deadlines.matter.closure", "no deadline"),
-        ("version = 1", "version = 1\ndirectorat = 3", "directorat", "misspelt"),
+        ("version = 2", "version = 2\ndirectorat = 3", "directorat", "misspelt"),
         ("title.he", "title.fr", "title.fr", "not a language"),
         ("title.he", "title.fr", "title", "missing in 'he'"),
     ],
