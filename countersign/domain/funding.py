@@ -87,10 +87,10 @@ class Instruction(Model):
 class Share(Model):
     """One side's part of a tranche: at most one amount a unit.
 
-    ``authorised_for`` is on whose behalf it was authorised. ``authorised_before`` are those by and for whom attempts
-    were authorised of which a payment failed. ``retrying`` are the payments that had failed when the share was
-    authorised anew: what fails later is for an authorisation of its own. A held one keeps what it was, by whom it is
-    held and why.
+    ``authorised_for`` is on whose behalf it was authorised. ``authorised_before`` are those by and for whom it was
+    authorised when a payment of it failed or it was held. ``retrying`` are the payments that had failed when the share
+    was authorised anew: what fails later is for an authorisation of its own. A held one keeps what it was, by whom it
+    is held and why.
     """
 
     amounts: tuple[Amount, ...]
