@@ -43,6 +43,7 @@ class ShareView(BaseModel):
     authorised_by: str | None
     authorised_for: str | None
     confirmed_by: str | None
+    paid_at: datetime | None = None
     held_from: PaymentState | None = None
     held_by: str | None = None
     held_reasons: str | None = None
@@ -80,11 +81,16 @@ class StatementView(BaseModel):
 
 
 class TrancheView(BaseModel):
-    """A tranche: one payment of each side, released together."""
+    """A tranche: one payment of each side, released together.
+
+    ``diverged_at`` is when the limit was over with only some sides' parts paid; ``diverged`` whether that is so still.
+    """
 
     number: int
     trigger: str
     report: int | None
+    diverged_at: datetime | None = None
+    diverged: bool = False
     shares: dict[str, ShareView]
 
 
@@ -94,6 +100,8 @@ def tranche_view(one: Tranche, viewer: Identity) -> TrancheView:
         number=one.number,
         trigger=one.trigger,
         report=one.report,
+        diverged_at=one.diverged_at,
+        diverged=one.is_diverged,
         shares={
             side: _share(share, own=viewer.role == "auditor" or viewer.directorate == side)
             for side, share in one.shares.items()
@@ -108,6 +116,7 @@ def _share(one: Share, *, own: bool) -> ShareView:
         authorised_by=one.authorised_by,
         authorised_for=one.authorised_for,
         confirmed_by=one.confirmed_by,
+        paid_at=one.paid_at,
         held_from=one.held_from,
         held_by=one.held_by if own else None,
         held_reasons=one.held_reasons if own else None,

@@ -18,6 +18,8 @@ TASKS: Final[dict[str, str]] = {
     "instruct": "instruct tranche",
     "countersign": "countersign matter",
     "escalated": "see to matter",
+    "diverged": "see to tranche",
+    "held_back": "hold back tranche",
     "report": "submit report",
     "budget": "have money for version",
 }

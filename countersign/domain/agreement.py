@@ -32,6 +32,9 @@ WrittenAmount = Annotated[Amount, BeforeValidator(lambda v: parse_amount(v) if i
 FINANCE_OFFICE: Final = "finance_officer"
 """The office that authorises and confirms payments in every directorate."""
 
+SECRETARIAT: Final = "secretariat"
+"""The office that watches the programme, in a directorate that has it; where there is none, the head does."""
+
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 
 
@@ -155,11 +158,16 @@ class Deadlines(Block):
 
 
 class TranchePlan(Block):
-    """Percent of the commitment: on signature, over all interim reports together, and on closure."""
+    """Percent of the commitment: on signature, over all interim reports together, and on closure.
+
+    ``divergence_limit_days`` is within how many calendar days after one side's part of a tranche was paid the others'
+    must be, too. An agreement from before there was such a limit has none, and keeps its content hash.
+    """
 
     on_signature: Percent
     on_reports: Percent
     on_closure: Percent
+    divergence_limit_days: Days | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class Reporting(Block):
@@ -307,6 +315,11 @@ class Side(Block):
     calendar: Calendar
     head: Identifier
     escalates: dict[Identifier, Identifier | None]
+
+    @property
+    def watching(self) -> str:
+        """The office that is told when the programme as a whole goes wrong."""
+        return SECRETARIAT if SECRETARIAT in self.escalates else self.head
 
 
 class Terms(Block):

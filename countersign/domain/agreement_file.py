@@ -13,12 +13,7 @@ from zoneinfo import available_timezones
 from pydantic import ValidationError
 
 from countersign.domain import legal_text
-from countersign.domain.agreement import (
-    FINANCE_OFFICE,
-    MatterKind,
-    ProgrammeAgreement,
-    TranchePlan,
-)
+from countersign.domain.agreement import FINANCE_OFFICE, MatterKind, ProgrammeAgreement
 from countersign.domain.amounts import COMPUTE_UNIT, parse_amount
 from countersign.domain.toml_lines import Path, lines
 
@@ -137,6 +132,9 @@ class _Lenient:
         return value
 
 
+_PLAN: Final = ("on_signature", "on_reports", "on_closure")
+
+
 def _senseless(raw: _Lenient) -> Iterator[tuple[Path, str]]:
     yield from _directorate_faults(raw)
     yield from _key_faults(raw)
@@ -147,10 +145,8 @@ def _senseless(raw: _Lenient) -> Iterator[tuple[Path, str]]:
         yield from _text_faults(raw.raw, languages, ())
         yield from _language_faults(raw, languages)
     yield from _placeholder_faults(raw)
-    plan = [
-        part for part in map(raw.table("tranches").get, TranchePlan.model_fields) if isinstance(part, int)
-    ]
-    if len(plan) == len(TranchePlan.model_fields) and sum(plan) != 100:
+    plan = [part for part in map(raw.table("tranches").get, _PLAN) if isinstance(part, int)]
+    if len(plan) == len(_PLAN) and sum(plan) != 100:
         yield ("tranches",), f"the plan adds up to {sum(plan)} percent, not 100"
     deadlines = raw.table("deadlines", "matter")
     for kind in MatterKind:

@@ -1,18 +1,28 @@
-"""What time itself brings about in open matters: reminders, escalation, lapse (DESIGN section 3)."""
+"""What time itself brings about: in open matters reminders, escalation, lapse (DESIGN section 3), and the alarm over a
+tranche that only some sides have paid (section 5).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
 
-from countersign.domain.facts import Happened, MatterEscalated, MatterLapsed, MatterReminded
+from countersign.domain.facts import (
+    Happened,
+    MatterEscalated,
+    MatterLapsed,
+    MatterReminded,
+    TrancheDiverged,
+)
+from countersign.domain.funding import Tranche, diverges_at
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.matter import OVERDUE, REMINDERS, Matter, waiting_step
 
 
 def next_instant(state: InitiativeState) -> datetime | None:
     """When time brings the next thing about; none while nothing is waited for."""
-    return min((at for one in state.matters if one.is_open for at in _instants(one)), default=None)
+    of_matters = (at for one in state.matters if one.is_open for at in _instants(one))
+    return min((*of_matters, *(at for _, at in _diverging(state))), default=None)
 
 
 def _instants(matter: Matter) -> Iterator[datetime]:
@@ -33,7 +43,23 @@ def at_percent(matter: Matter, directorate: str, percent: int) -> datetime:
 
 def passed(state: InitiativeState, now: datetime) -> list[Happened]:
     """What time has brought about by ``now`` and is not on record yet."""
-    return [one for matter in state.matters if matter.is_open for one in _passed(state, matter, now)]
+    of_matters = [one for matter in state.matters if matter.is_open for one in _passed(state, matter, now)]
+    return [*of_matters, *(_diverged(tranche) for tranche, at in _diverging(state) if now >= at)]
+
+
+def _diverging(state: InitiativeState) -> Iterator[tuple[Tranche, datetime]]:
+    """The tranches that only some sides have paid, each with the instant at which that is told."""
+    if state.is_over:
+        return
+    for one in state.tranches:
+        at = diverges_at(one, state.terms.tranches.divergence_limit_days)
+        if at is not None:
+            yield one, at
+
+
+def _diverged(tranche: Tranche) -> Happened:
+    paid = tuple(side for side in tranche.shares if side not in tranche.unpaid)
+    return Happened(TrancheDiverged(number=tranche.number, paid=paid, unpaid=tranche.unpaid))
 
 
 def _passed(state: InitiativeState, matter: Matter, now: datetime) -> Iterator[Happened]:

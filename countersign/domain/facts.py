@@ -328,6 +328,15 @@ class TrancheResumed(FromMessage):
     reasons: str
 
 
+class TrancheDiverged(Fact):
+    """The limit is over within which every side was to have paid its part, and only some have."""
+
+    action = "tranche.diverged"
+    number: int
+    paid: tuple[str, ...]
+    unpaid: tuple[str, ...]
+
+
 class TrancheSettled(Fact):
     """One side's part is confirmed by its officers, and all of it booked by its bank."""
 

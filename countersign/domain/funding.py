@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -87,10 +87,10 @@ class Instruction(Model):
 class Share(Model):
     """One side's part of a tranche: at most one amount a unit.
 
-    ``authorised_for`` is on whose behalf it was authorised. ``authorised_before`` are those by and for whom attempts
-    were authorised of which a payment failed. ``retrying`` are the payments that had failed when the share was
-    authorised anew: what fails later is for an authorisation of its own. A held one keeps what it was, by whom it is
-    held and why.
+    ``authorised_for`` is on whose behalf it was authorised. ``authorised_before`` are those by and for whom it was
+    authorised when a payment of it failed or it was held. ``retrying`` are the payments that had failed when the share
+    was authorised anew: what fails later is for an authorisation of its own. A held one keeps what it was, by whom it
+    is held and why.
     """
 
     amounts: tuple[Amount, ...]
@@ -98,6 +98,7 @@ class Share(Model):
     authorised_by: str | None = None
     authorised_for: str | None = None
     confirmed_by: str | None = None
+    paid_at: datetime | None = None
     instructions: tuple[Instruction, ...] = ()
     authorised_before: tuple[str, ...] | None = None
     retrying: tuple[str, ...] | None = None
@@ -148,16 +149,30 @@ class Share(Model):
 
 
 class Tranche(Model):
-    """A tranche is one payment of each side, released together. ``report`` is the report that triggers it."""
+    """A tranche is one payment of each side, released together. ``report`` is the report that triggers it.
+
+    ``diverged_at`` is when it was told that only some sides had paid.
+    """
 
     number: int
     trigger: Literal["signature", "report", "closure"]
     report: int | None = None
     shares: dict[str, Share] = Field(default_factory=dict)
+    diverged_at: datetime | None = None
 
     @property
     def is_paid(self) -> bool:
-        return all(share.state in PAID for share in self.shares.values())
+        return not self.unpaid
+
+    @property
+    def unpaid(self) -> tuple[str, ...]:
+        """The sides whose part is not paid."""
+        return tuple(side for side, share in self.shares.items() if share.state not in PAID)
+
+    @property
+    def is_diverged(self) -> bool:
+        """Whether it was told that only some sides had paid, and some have still not."""
+        return self.diverged_at is not None and not self.is_paid
 
     @property
     def is_let_go(self) -> bool:
@@ -230,6 +245,19 @@ def plan(
     return tuple(one for one in planned if one.shares)
 
 
+def diverges_at(tranche: Tranche, limit_days: int | None) -> datetime | None:
+    """When it is to be told that only some sides have paid a tranche; none when it is not, or was told already."""
+    paid = [share.paid_at for share in tranche.shares.values() if share.state in PAID and share.paid_at]
+    if limit_days is None or tranche.diverged_at is not None or tranche.is_paid or not paid:
+        return None
+    return min(paid) + timedelta(days=limit_days)
+
+
+def is_held_back(tranche: Tranche, tranches: Iterable[Tranche]) -> bool:
+    """Whether no bank is told of a tranche for now: an earlier one was paid by some sides only."""
+    return any(one.is_diverged and one.number < tranche.number for one in tranches)
+
+
 def check_finance(
     tranche: Tranche | None,
     directorate: str,
@@ -271,7 +299,7 @@ def check_hold(tranche: Tranche, share: Share) -> None:
         RuleBroken: ``out_of_order``.
     """
     if share.state is PaymentState.AUTHORISED and tranche.is_let_go:
-        raise RuleBroken("out_of_order", "every side has authorised it: the banks are being told")
+        raise RuleBroken("out_of_order", "every side has authorised it: it goes to the banks")
     if share.state not in HOLDABLE:
         raise RuleBroken("out_of_order", f"the payment is {share.state}")
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from countersign.domain import funding
 from countersign.domain.agreement import FINANCE_OFFICE, MatterKind
 from countersign.domain.audit import AuditEntry
 from countersign.domain.decision import joint_decision
@@ -33,6 +34,8 @@ class Task(StrEnum):
     INSTRUCT = "instruct"
     COUNTERSIGN = "countersign"
     ESCALATED = "escalated"
+    DIVERGED = "diverged"
+    HELD_BACK = "held_back"
     REPORT = "report"
     BUDGET = "budget"
 
@@ -42,8 +45,8 @@ BY_THE_SYSTEM: Final = frozenset({Task.INSTRUCT, Task.COUNTERSIGN, Task.BUDGET})
 in a side's budget comes free, or a new year brings some.
 """
 
-TOLD: Final = frozenset({Task.ESCALATED})
-"""What somebody is told and need not do: another office is silent beyond its deadline."""
+TOLD: Final = frozenset({Task.ESCALATED, Task.DIVERGED})
+"""What somebody is told and need not do: another office is silent beyond its deadline, some sides paid and some not."""
 
 
 class Waiting(Model):
@@ -62,6 +65,11 @@ class Waiting(Model):
     matter_kind: MatterKind | None = None
     reminded: int | None = None
     not_by: tuple[str, ...] = ()
+
+    @property
+    def is_to_do(self) -> bool:
+        """Whether somebody does it: neither a side's worker by itself, nor nobody, since another thing comes first."""
+        return self.task not in BY_THE_SYSTEM | TOLD | {Task.HELD_BACK}
 
 
 class Version(Model):
@@ -204,7 +212,7 @@ def waited_for(state: InitiativeState) -> Iterator[Waiting]:
         yield from _conditions(state, since)
     if state.stage in (Stage.ACTIVE, Stage.CLOSING):
         for tranche in state.tranches:
-            yield from _payers(tranche, since)
+            yield from _payers(state, tranche, since)
     report = state.next_report()
     if state.stage is Stage.ACTIVE and report is not None and report.is_open:
         yield Waiting(task=Task.REPORT, number=report.number, since=report.ends_at, deadline=report.due_at)
@@ -275,20 +283,37 @@ _PAYMENT_TASKS: Final = {
 }
 
 
-def _payers(tranche: Tranche, since: datetime) -> Iterator[Waiting]:
+def _payers(state: InitiativeState, tranche: Tranche, since: datetime) -> Iterator[Waiting]:
+    yield from _watching(state, tranche)
     for directorate, share in tranche.shares.items():
         task = _PAYMENT_TASKS.get(share.state)
         if task is None or (task is Task.INSTRUCT and not tranche.is_authorised):
             continue  # an authorised share waits for the other side's authorisation, which is listed itself
+        if task is Task.INSTRUCT and funding.is_held_back(tranche, state.tranches):
+            task = Task.HELD_BACK
         yield Waiting(
             task=task,
             number=tranche.number,
             directorate=directorate,
             # Instructing is the side's own worker's task: nobody's inbox, but the operator sees it waits.
-            office=None if task is Task.INSTRUCT else FINANCE_OFFICE,
+            office=None if task in (Task.INSTRUCT, Task.HELD_BACK) else FINANCE_OFFICE,
             since=since,
             # Whoever authorised what failed may do so again; whoever authorised never confirms.
             not_by=share.authorisers if task is Task.CONFIRM else (),
+        )
+
+
+def _watching(state: InitiativeState, tranche: Tranche) -> Iterator[Waiting]:
+    """Every side's secretariat, while a tranche is paid by some sides only beyond the limit."""
+    if not tranche.is_diverged or tranche.diverged_at is None:
+        return
+    for directorate, side in state.terms.sides.items():
+        yield Waiting(
+            task=Task.DIVERGED,
+            number=tranche.number,
+            directorate=directorate,
+            office=side.watching,
+            since=tranche.diverged_at,
         )
 
 
@@ -369,6 +394,7 @@ _TOLD: Final[dict[str, tuple[str, ...]]] = {
     "tranche.instructed": ("number",),
     "tranche.paid": ("number", "directorate"),
     "tranche.settled": ("number", "directorate"),
+    "tranche.diverged": ("number", "paid", "unpaid"),
     "payment.failed": ("number", "directorate"),
     "report.scheduled": (),
     "report.overdue": ("number",),

@@ -12,6 +12,7 @@ from countersign.domain.facts import (
     PaymentBooked,
     PaymentFailed,
     TrancheAuthorised,
+    TrancheDiverged,
     TrancheFellDue,
     TrancheHeld,
     TrancheInstructed,
@@ -51,7 +52,7 @@ def after(tranches: Tranches, fact: Fact, entry: AuditEntry) -> Tranches | None:
                 lambda side, share: _instructed(share, told[side]) if side in told else {},
             )
         case TranchePaid():
-            paid = {"state": PaymentState.PAID, "confirmed_by": entry.actor}
+            paid = {"state": PaymentState.PAID, "confirmed_by": entry.actor, "paid_at": entry.instant}
             return _one(tranches, fact, lambda _: paid)
         case PaymentBooked() | PaymentFailed():
             return _one(tranches, fact, lambda share: _reported(share, fact))
@@ -60,6 +61,9 @@ def after(tranches: Tranches, fact: Fact, entry: AuditEntry) -> Tranches | None:
             return _one(tranches, fact, lambda share: {**held, "held_from": share.state})
         case TrancheResumed():
             return _one(tranches, fact, _resumed)
+        case TrancheDiverged(number=number):
+            diverged = {"diverged_at": entry.instant}
+            return tuple(one.model_copy(update=diverged) if one.number == number else one for one in tranches)
         case TrancheSettled():
             return _one(tranches, fact, lambda _: {"state": PaymentState.SETTLED})
         case _:
@@ -129,7 +133,7 @@ def _reported(share: Share, fact: PaymentBooked | PaymentFailed) -> dict[str, An
     # A part that is authorised anew is under way to the bank already: it fails again once that is on record. A held one
     # had failed already, and stays held.
     if came_back and share.state not in (PaymentState.AUTHORISED, PaymentState.HELD):
-        changes |= {"state": PaymentState.FAILED, "confirmed_by": None}
+        changes |= {"state": PaymentState.FAILED, "confirmed_by": None, "paid_at": None}
     return changes
 
 

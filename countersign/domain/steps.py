@@ -337,8 +337,10 @@ def overdue(state: InitiativeState, number: int) -> list[Happened]:
 
 
 def released(state: InitiativeState) -> tuple[Tranche, ...]:
-    """The tranches of which a side's bank is to be told now."""
-    return tuple(one for one in state.tranches if one.is_authorised)
+    """The tranches of which a side's bank is to be told now; none while an earlier one is paid by some sides only."""
+    return tuple(
+        one for one in state.tranches if one.is_authorised and not funding.is_held_back(one, state.tranches)
+    )
 
 
 def to_instruct(state: InitiativeState, tranche: Tranche) -> dict[str, tuple[Instruction, ...]]:

@@ -28,6 +28,8 @@ class Funding:
         """Whenever every side has authorised its part of a tranche, have every side's bank told of its own.
 
         A part that failed and was authorised again goes to its own side's bank alone, under new end-to-end ids.
+        While an earlier tranche is paid by some sides only beyond the limit, no bank is asked to pay; what a side's
+        worker was asked before may still come through, and is on record then.
         """
         while True:
             await workflow.wait_condition(lambda: self._next() is not None)

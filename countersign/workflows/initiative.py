@@ -73,8 +73,9 @@ class InitiativeWorkflow:
     Query: ``stage``.
     Waits: for each matter until it is decided or lapses, with reminders and escalation on the way; for a new version
     and for conditions until their deadlines; for each report, once more after it fell due; for every side's
-    signature under its position; for every side's authorisation of a tranche; for money in every side's budget.
-    Before it waits for the signatures under the funding agreements, it has them drawn up.
+    signature under its position; for every side's authorisation of a tranche, and from one side's payment on for the
+    others', up to the limit beyond which their missing is an alarm; for money in every side's budget. Before it waits
+    for the signatures under the funding agreements, it has them drawn up.
     """
 
     @workflow.init
@@ -495,10 +496,12 @@ class InitiativeWorkflow:
         await self._keeping.take(lambda state, _: steps.activate(state, reports))
 
     async def _keep_time(self) -> None:
-        """Whatever time brings about in open matters: reminders, escalation, lapse."""
+        """Whatever time brings about: in open matters reminders, escalation, lapse; alarms over payments."""
         while True:
             at = clock.next_instant(self._state)
-            if not await self._keeping.wait(self._moved_from(at), at, summary="deadlines of open matters"):
+            if not await self._keeping.wait(
+                self._moved_from(at), at, summary="deadlines of matters and payments"
+            ):
                 await self._keeping.take(clock.passed)
 
     def _moved_from(self, at: datetime | None) -> Callable[[], bool]:

@@ -454,7 +454,7 @@ class Life:
 
     def go_on(self, percent: int = 100) -> bool:
         """Do the first thing that is waited for; whether there was one."""
-        waiting = self.waited_for()
+        waiting = [one for one in self.waited_for() if one.is_to_do]
         if not waiting:
             return False
         first = min(waiting, key=lambda one: one.task is Task.REPORT)

@@ -134,10 +134,12 @@ def test_a_comment_changes_nothing_of_the_content_but_a_word_does(shipped: Progr
 
 
 def without_funding_agreements(text: str) -> str:
-    """The file as it was before there was anything about funding agreements in it."""
+    """The file as it was before there was anything about funding agreements, or a limit between payments, in it."""
     lines = text.partition("[funding_agreement")[0].replace("version = 2\n", "version = 1\n")
     return "".join(
-        one for one in lines.splitlines(keepends=True) if one[:11] != "languages =" or '"he", "az"' in one
+        one
+        for one in lines.splitlines(keepends=True)
+        if (one[:11] != "languages =" or '"he", "az"' in one) and not one.startswith("divergence_limit_days")
     )
 
 

@@ -262,6 +262,25 @@ class Walk(RuleBasedStateMachine):
                 assert not people & ever[part]
 
     @invariant()
+    def nothing_more_is_paid_while_an_earlier_tranche_is_known_to_be_paid_by_some_only(self) -> None:
+        shares = {one.number: set(one.shares) for one in self.life.state.tranches}
+        paid: dict[int, set[str]] = {number: set() for number in shares}
+        told: set[int] = set()
+        for entry in self.life.entries:
+            number, side = entry.body.get("number", 0), entry.body.get("directorate", "")
+            if entry.action == "tranche.paid":
+                paid[number].add(side)
+            elif entry.action == "payment.failed":
+                paid[number].discard(side)
+            elif entry.action == "tranche.diverged":
+                assert number not in told
+                assert set(entry.body["paid"]) == paid[number]
+                assert set(entry.body["unpaid"]) == shares[number] - paid[number]
+                told.add(number)
+            elif entry.action == "tranche.instructed":
+                assert not any(one < number and paid[one] != shares[one] for one in told)
+
+    @invariant()
     def a_payment_is_tried_again_only_when_it_came_back_and_never_under_its_old_id(self) -> None:
         shares = [one for tranche in self.life.state.tranches for one in tranche.shares.values()]
         ids = [one.end_to_end_id for share in shares for one in share.instructions]

@@ -24,6 +24,7 @@ from countersign.domain.commands import (
     DeclareConflict,
     ExaminedProposal,
     ExtendDeadline,
+    FinanceCommand,
     GiveEvidence,
     MandatesGiven,
     Revise,
@@ -163,7 +164,7 @@ class Shadow:
 
     def mandates_for(self, command: AnyCommand) -> MandatesGiven:
         """What the record says of the two people."""
-        if not isinstance(command, SignOff) or command.on_behalf_of is None:
+        if not isinstance(command, SignOff | FinanceCommand) or command.on_behalf_of is None:
             return MandatesGiven()
         pair = (command.on_behalf_of, command.caller.person)
         between = [one for one in self.mandates if (one.delegator, one.delegate) == pair]
