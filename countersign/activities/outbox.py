@@ -46,15 +46,15 @@ class Outbox:
 
     async def instruct(self, order: PaymentOrder) -> None:
         """Have exactly one file in the outbox for what is money in an order. Raises like :class:`payments.Bank`."""
-        money = tuple(one for one in order.instructions if one.is_money)
-        compute = tuple(one for one in order.instructions if not one.is_money)
-        if compute:
+        money = tuple(one for one in order.instructions if one.is_money and not order.claim)
+        unbanked = tuple(one for one in order.instructions if one not in money)
+        if unbanked:
             await payments.instruct(
                 self._database,
                 initiative=order.initiative,
                 tranche=order.tranche,
                 directorate=order.directorate,
-                instructions=compute,
+                instructions=unbanked,
                 at=order.at,
             )
         if money:

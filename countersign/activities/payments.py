@@ -17,7 +17,11 @@ from countersign.store.session import Database, RecordAway
 
 
 class PaymentOrder(Model):
-    """One side's part of a tranche, both sides having authorised theirs; ``reference`` is for people to read."""
+    """One side's part of a tranche, both sides having authorised theirs; ``reference`` is for people to read.
+
+    A ``claim`` asks for money: it is put on record under its end-to-end ids, by which the bank's word is matched, and
+    nobody is told to pay.
+    """
 
     initiative: str
     reference: str = ""
@@ -25,6 +29,7 @@ class PaymentOrder(Model):
     directorate: str
     instructions: tuple[Instruction, ...]
     at: datetime
+    claim: bool = False
 
 
 class Instructed(Model):

@@ -49,6 +49,8 @@ class Told(Protocol):
     def amount(self) -> Amount: ...
     @property
     def outcome(self) -> BankOutcome | None: ...
+    @property
+    def is_claim(self) -> bool: ...
 
 
 class Line(Model):
@@ -73,10 +75,11 @@ def match(notification: Notification, told: Mapping[str, Told], side: str) -> li
         (number, entry, one) for number, entry in enumerate(notification.entries, 1) for one in _in(entry)
     ]
     known = {end_to_end: one.outcome for end_to_end, one in told.items()}
+    said = [_outcome(entry, one, told.get(one.end_to_end_id or "")) for _, entry, one in found]
     lines: dict[int, Line] = {}
-    for place in sorted(range(len(found)), key=lambda place: found[place][2].direction is Direction.CREDIT):
+    for place in sorted(range(len(found)), key=lambda place: said[place] is BankOutcome.RETURNED):
         number, entry, one = found[place]
-        end_to_end, outcome = one.end_to_end_id or "", _outcome(entry, one)
+        end_to_end, outcome = one.end_to_end_id or "", said[place]
         verdict = _verdict(entry, one, told.get(end_to_end), side, outcome, known.get(end_to_end))
         if verdict is Verdict.MATCHED:
             known[end_to_end] = outcome
@@ -100,9 +103,13 @@ def _in(entry: Entry) -> tuple[Transaction, ...]:
     )
 
 
-def _outcome(entry: Entry, one: Transaction) -> BankOutcome | None:
-    """Money that leaves was paid, money of ours that comes in came back; what is both or neither is for a person."""
-    if one.direction is Direction.CREDIT:
+def _outcome(entry: Entry, one: Transaction, payment: Told | None) -> BankOutcome | None:
+    """Money that leaves was paid, money of ours that comes in came back; what is both or neither is for a person.
+
+    Of what is claimed it is the other way round: it comes in, and is taken back.
+    """
+    back = Direction.DEBIT if payment is not None and payment.is_claim else Direction.CREDIT
+    if one.direction is back:
         return BankOutcome.RETURNED
     return None if entry.reversal or one.returned is not None else BankOutcome.BOOKED
 

@@ -49,8 +49,8 @@ def passed(state: InitiativeState, now: datetime) -> list[Happened]:
 
 def _diverging(state: InitiativeState) -> Iterator[tuple[Tranche, datetime]]:
     """The tranches that only some sides have paid, each with the instant at which that is told."""
-    if state.is_over:
-        return
+    if state.is_over or state.winding_up:
+        return  # nobody pays the rest any more
     for one in state.tranches:
         at = diverges_at(one, state.terms.tranches.divergence_limit_days)
         if at is not None:

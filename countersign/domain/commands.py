@@ -6,7 +6,7 @@ import hashlib
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from countersign.domain.agreement import Identifier
 from countersign.domain.amounts import Amount
@@ -108,6 +108,15 @@ class ResumeTranche(Command):
     reasons: Reasons
 
 
+def _moves_something(amount: Amount) -> Amount:
+    if amount.minor == 0:
+        raise ValueError("an amount of nothing")
+    return amount
+
+
+PositiveAmount = Annotated[Amount, AfterValidator(_moves_something)]
+
+
 BankText = Annotated[str, StringConstraints(min_length=1, max_length=140)]
 """What a bank writes: a reference, a code, or a few words."""
 
@@ -124,6 +133,28 @@ class ReportPayment(Command):
     on: date | None = None
     bank_reference: BankText | None = None
     reason: BankText | None = None
+
+
+class Terminate(Command):
+    """The caller's side ends the initiative for all of them."""
+
+    reasons: Reasons
+
+
+class DisallowCosts(Command):
+    """Take back the acceptance of some of a partner's costs in a report."""
+
+    report: Number
+    partner: Identifier
+    amount: PositiveAmount
+    reasons: Reasons
+
+
+class WriteOff(Command):
+    """Give up what the caller's side claims back and does not get."""
+
+    tranche: Number
+    reasons: Reasons
 
 
 class SubmitReport(Command):
@@ -147,6 +178,9 @@ AnyCommand = (
     | ResumeTranche
     | ReportPayment
     | SubmitReport
+    | Terminate
+    | DisallowCosts
+    | WriteOff
 )
 
 
@@ -164,6 +198,7 @@ class ExaminedReport(Model):
     """What the record says of a report's document: the costs per side, or why it can't be taken."""
 
     costs: dict[str, tuple[Amount, ...]] = Field(default_factory=dict)
+    by_partner: dict[str, tuple[Amount, ...]] | None = None
     faults: tuple[str, ...] = ()
 
 

@@ -44,14 +44,14 @@ class Submitted(Fact):
 
 
 class StageEntered(Fact):
-    """``keeps_reserved`` where the money stays reserved although the stage by itself would give it back."""
+    """``keeps_money`` where what is reserved or committed stays so although the stage by itself would give it back."""
 
     action = "stage.entered"
     stage: Stage
     before: Stage | None = None
     reason: str | None = None
     deadline: datetime | None = None
-    keeps_reserved: bool | None = None
+    keeps_money: bool | None = None
 
 
 class EligibilityChecked(Fact):
@@ -232,7 +232,7 @@ class CommitmentsDeferred(Fact):
 
 
 class CommitmentsReleased(Fact):
-    """A refusal has become final: what stayed reserved for a complaint is given back."""
+    """A refusal has become final, or a terminated initiative is wound up: what is left is given back."""
 
     action = "commitment.released"
 
@@ -283,6 +283,33 @@ class TranchePaid(FromMessage):
     number: int
     directorate: str
     amounts: tuple[Amount, ...]
+
+
+class TrancheClaimed(Fact):
+    """What was paid and not spent is claimed back: a tranche of the opposite sign, due. The subject is the claim."""
+
+    action = "tranche.claimed"
+    tranche: Tranche
+
+
+class TrancheRecovered(FromMessage):
+    """One side's claim has come in, as another finance officer confirms."""
+
+    action = "tranche.recovered"
+    number: int
+    directorate: str
+    amounts: tuple[Amount, ...]
+
+
+class TrancheWrittenOff(FromMessage):
+    """A side gives up a claim: ``recovered`` is what the bank has booked of it, ``claimed`` what was still open."""
+
+    action = "tranche.written_off"
+    number: int
+    directorate: str
+    recovered: tuple[Amount, ...]
+    claimed: tuple[Amount, ...]
+    reasons: str
 
 
 class FromBank(FromMessage):
@@ -368,6 +395,18 @@ class ReportSubmitted(FromMessage):
     number: int
     version: int
     costs: dict[str, tuple[Amount, ...]]
+    by_partner: dict[str, tuple[Amount, ...]] | None = None
+
+
+class CostsDisallowed(FromMessage):
+    """Accepted costs of a partner that turn out ineligible; the side that certified them says so."""
+
+    action = "report.costs_disallowed"
+    number: int
+    directorate: str
+    partner: str
+    amount: Amount
+    reasons: str
 
 
 class ReportAccepted(Fact):
@@ -383,6 +422,14 @@ class ReportReturned(Fact):
 
 class Withdrawn(FromMessage):
     action = "initiative.withdrawn"
+    reasons: str
+
+
+class Terminated(FromMessage):
+    """A side ended it, with reasons."""
+
+    action = "initiative.terminated"
+    directorate: str
     reasons: str
 
 

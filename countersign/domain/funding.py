@@ -22,7 +22,8 @@ class PaymentState(StrEnum):
     """Where one side's part of a tranche stands (docs/flow.md, Payments).
 
     ``paid`` is what the second finance officer says; ``settled`` is when the side's bank has said the same of it all.
-    ``held`` is what its own side has stopped before its bank was told.
+    ``held`` is what its own side has stopped before its bank was told. Of what is claimed back, ``recovered`` is what
+    ``paid`` is of a payment, and ``written_off`` what its side has given up.
     """
 
     PLANNED = "planned"
@@ -33,6 +34,8 @@ class PaymentState(StrEnum):
     SETTLED = "settled"
     FAILED = "failed"
     HELD = "held"
+    RECOVERED = "recovered"
+    WRITTEN_OFF = "written_off"
 
 
 LET_GO: Final = frozenset(
@@ -48,6 +51,10 @@ LET_GO: Final = frozenset(
 
 PAID: Final = frozenset({PaymentState.PAID, PaymentState.SETTLED})
 """The states of a part that was paid, whether or not the bank has said so too."""
+
+
+DONE: Final = PAID | {PaymentState.RECOVERED, PaymentState.WRITTEN_OFF}
+"""The states of a part that waits for nobody any more."""
 
 
 HOLDABLE: Final = frozenset(
@@ -90,7 +97,7 @@ class Share(Model):
     ``authorised_for`` is on whose behalf it was authorised. ``authorised_before`` are those by and for whom it was
     authorised when a payment of it failed or it was held. ``retrying`` are the payments that had failed when the share
     was authorised anew: what fails later is for an authorisation of its own. A held one keeps what it was, by whom it
-    is held and why.
+    is held and why. ``claims`` is what each partner is asked to give back, of a part that is claimed back.
     """
 
     amounts: tuple[Amount, ...]
@@ -105,6 +112,7 @@ class Share(Model):
     held_from: PaymentState | None = None
     held_by: str | None = None
     held_reasons: str | None = None
+    claims: dict[str, tuple[Amount, ...]] | None = None
 
     @property
     def unheld(self) -> PaymentState:
@@ -143,6 +151,13 @@ class Share(Model):
         money = [one for one in self.current if one.is_money]
         return bool(money) and all(one.outcome is BankOutcome.BOOKED for one in money)
 
+    def has_paid(self, one: Instruction) -> bool:
+        """Whether the money of an instruction has moved, by the officers' word or by the bank's."""
+        confirmed = (*PAID, PaymentState.RECOVERED)
+        return one.outcome is not BankOutcome.RETURNED and (
+            self.state in confirmed or one.outcome is BankOutcome.BOOKED
+        )
+
     def instruction(self, end_to_end: str) -> Instruction | None:
         """The instruction with that end-to-end id."""
         return next((one for one in self.instructions if one.end_to_end_id == end_to_end), None)
@@ -151,23 +166,30 @@ class Share(Model):
 class Tranche(Model):
     """A tranche is one payment of each side, released together. ``report`` is the report that triggers it.
 
-    ``diverged_at`` is when it was told that only some sides had paid.
+    ``diverged_at`` is when it was told that only some sides had paid. One that is claimed back (``recovery``) is of the
+    opposite sign: each side claims its own, whatever the other does.
     """
 
     number: int
-    trigger: Literal["signature", "report", "closure"]
+    trigger: Literal["signature", "report", "closure", "recovery"]
     report: int | None = None
     shares: dict[str, Share] = Field(default_factory=dict)
     diverged_at: datetime | None = None
 
     @property
+    def is_recovery(self) -> bool:
+        """Whether the money comes back."""
+        return self.trigger == "recovery"
+
+    @property
     def is_paid(self) -> bool:
+        """Whether nothing of it is waited for any more."""
         return not self.unpaid
 
     @property
     def unpaid(self) -> tuple[str, ...]:
-        """The sides whose part is not paid."""
-        return tuple(side for side, share in self.shares.items() if share.state not in PAID)
+        """The sides whose part is still to be paid, or to come back."""
+        return tuple(side for side, share in self.shares.items() if share.state not in DONE)
 
     @property
     def is_diverged(self) -> bool:
@@ -176,8 +198,8 @@ class Tranche(Model):
 
     @property
     def is_let_go(self) -> bool:
-        """Whether every side has let its part go: the linked release."""
-        return all(share.is_let_go for share in self.shares.values())
+        """Whether every side has let its part go: the linked release. A claim is linked to nobody else's."""
+        return self.is_recovery or all(share.is_let_go for share in self.shares.values())
 
     @property
     def is_authorised(self) -> bool:
@@ -250,12 +272,19 @@ def diverges_at(tranche: Tranche, limit_days: int | None) -> datetime | None:
     paid = [share.paid_at for share in tranche.shares.values() if share.state in PAID and share.paid_at]
     if limit_days is None or tranche.diverged_at is not None or tranche.is_paid or not paid:
         return None
+    if tranche.is_recovery:
+        return None  # each side claims its own, and waits for its own
     return min(paid) + timedelta(days=limit_days)
 
 
 def is_held_back(tranche: Tranche, tranches: Iterable[Tranche]) -> bool:
-    """Whether no bank is told of a tranche for now: an earlier one was paid by some sides only."""
-    return any(one.is_diverged and one.number < tranche.number for one in tranches)
+    """Whether no bank is told of a tranche for now: an earlier one was paid by some sides only.
+
+    What is claimed back never is: the more one side has paid alone, the more it has to claim.
+    """
+    return not tranche.is_recovery and any(
+        one.is_diverged and one.number < tranche.number for one in tranches
+    )
 
 
 def check_finance(
@@ -360,11 +389,13 @@ def instructions(
 ) -> tuple[Instruction, ...]:
     """The payments that one side's bank is to be told of now; the same share, the same end-to-end ids.
 
-    ``asked`` is what each of the side's partners asked for: it is paid to them in that proportion, exact in the sum.
+    ``asked`` is what each of the side's partners asked for: it is paid to them in that proportion, exact in the sum. Of
+    what is claimed back the claims say who gives how much.
     Of a share that was instructed before, only what had failed when it was authorised anew, each under the id of its
     next attempt: the same payments however often this is asked, so that they stay in one file.
     """
     share = tranche.shares[directorate]
+    asked = asked if share.claims is None else share.claims
     if share.instructions:
         again = [one for one in share.failed if one.end_to_end_id in (share.retrying or ())]
         return tuple(_again(initiative, tranche.number, directorate, one) for one in again)
@@ -411,12 +442,23 @@ def _parts(amount: Amount, asked: Mapping[str, tuple[Amount, ...]] | None) -> li
 
 def paid(tranches: tuple[Tranche, ...], directorate: str) -> dict[str, int]:
     """Minor units that a side has paid, per unit; of a part that is not paid whole, what the bank has booked."""
+    return _moved(
+        one.shares[directorate] for one in tranches if not one.is_recovery and directorate in one.shares
+    )
+
+
+def recovered(tranches: tuple[Tranche, ...], directorate: str) -> dict[str, int]:
+    """Minor units that have come back to a side, per unit; counted in the same way."""
+    return _moved(
+        one.shares[directorate] for one in tranches if one.is_recovery and directorate in one.shares
+    )
+
+
+def _moved(shares: Iterable[Share]) -> dict[str, int]:
     sums: dict[str, int] = {}
-    for tranche in tranches:
-        share = tranche.shares.get(directorate)
-        if share is None:
-            continue
-        booked = [one.amount for one in share.current if one.outcome is BankOutcome.BOOKED]
-        for amount in share.amounts if share.state in PAID else booked:
+    for share in shares:
+        booked = [one.amount for one in share.current if share.has_paid(one)]
+        whole = share.state in (*PAID, PaymentState.RECOVERED)
+        for amount in share.amounts if whole else booked:
             sums[amount.unit] = sums.get(amount.unit, 0) + amount.minor
     return sums

@@ -24,6 +24,7 @@ from countersign.domain.facts import (
     ConditionCleared,
     ConditionsSet,
     ConflictDeclared,
+    CostsDisallowed,
     DeadlineExtended,
     EvidenceGiven,
     EvidenceRefused,
@@ -58,7 +59,7 @@ from countersign.domain.funding import FundingAgreements, Tranche
 from countersign.domain.matter import OVERDUE, REMINDERS, Caller, Counted, Matter, Outcome
 from countersign.domain.model import Model
 from countersign.domain.proposal import ProposalSummary
-from countersign.domain.reporting import ReportDue, ReportState
+from countersign.domain.reporting import Disallowed, ReportDue, ReportState
 from countersign.domain.stage import COMPLAINT_DAYS, PROMISED, TERMINAL, TRANSITIONS, Stage
 
 
@@ -83,7 +84,8 @@ class InitiativeState(Model):
 
     ``sequence`` and ``head`` are those of the last audit entry. ``answers`` are the messages seen, by
     :func:`commands.message_key`. ``reserved`` is whether the commitments are promised and not owed yet,
-    ``deferral`` that they can't be, as too little money is left.
+    ``deferral`` that they can't be, as too little money is left; ``winding_up`` that a terminated one
+    still has money under way, or to come back.
     """
 
     id: str
@@ -105,6 +107,7 @@ class InitiativeState(Model):
     conditions: tuple[Condition, ...] = ()
     commitments: dict[str, tuple[Amount, ...]] = Field(default_factory=dict)
     reserved: bool = False
+    winding_up: bool = False
     deferral: Deferral | None = None
     funding_agreements: FundingAgreements | None = None
     tranches: tuple[Tranche, ...] = ()
@@ -114,7 +117,7 @@ class InitiativeState(Model):
 
     @property
     def is_over(self) -> bool:
-        return self.stage in TERMINAL
+        return self.stage in TERMINAL and not self.winding_up
 
     def complaint_over(self, now: datetime) -> bool:
         """Whether a refusal is final: the time for a complaint is over, or one was dismissed."""
@@ -240,7 +243,7 @@ def _changes(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str,
                 "ineligibilities": found,
                 "submitted_at": at,
             }
-        case StageEntered(stage=stage, reason=reason, deadline=deadline, keeps_reserved=keeps):
+        case StageEntered(stage=stage, reason=reason, deadline=deadline, keeps_money=keeps):
             if stage not in TRANSITIONS[state.stage]:
                 raise RuleBroken("stage_closed", f"there is no way from {state.stage} to {stage}")
             return {
@@ -248,7 +251,9 @@ def _changes(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str,
                 "stage_since": at,
                 "stage_deadline": deadline,
                 "stage_reason": reason,
-                "reserved": bool(keeps) or (state.reserved and stage in PROMISED),
+                "reserved": stage is not Stage.TERMINATED
+                and (bool(keeps) or (state.reserved and stage in PROMISED)),
+                "winding_up": stage is Stage.TERMINATED and bool(keeps),
                 "deferral": None,
             }
         case ProposalRevised(version=version, summary=summary, ineligibilities=found):
@@ -282,7 +287,7 @@ def _changes(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str,
         case CommitmentsFixed(commitments=commitments):
             return {"commitments": commitments, "reserved": True, "deferral": None}
         case CommitmentsReleased():
-            return {"reserved": False}
+            return {"reserved": False, "winding_up": False}
         case CommitmentsDeferred(lacking=lacking):
             since = state.deferral.since if state.deferral else at
             deferral = Deferral(since=since, lacking=lacking)
@@ -357,14 +362,18 @@ def _changes_while_active(state: InitiativeState, fact: Fact, entry: AuditEntry)
             return {"reports": tuple(ReportDue(**one.model_dump()) for one in reports)}
         case ReportFellOverdue(number=number):
             return _report(state, number, lambda _: {"state": ReportState.OVERDUE})
-        case ReportSubmitted(number=number, version=version, costs=costs):
+        case ReportSubmitted(number=number, version=version, costs=costs, by_partner=by_partner):
             submitted = {
                 "state": ReportState.SUBMITTED,
                 "version": version,
                 "content_hash": entry.subject,
                 "costs": costs,
+                "by_partner": by_partner,
             }
             return _report(state, number, lambda _: submitted)
+        case CostsDisallowed(number=number):
+            taken = Disallowed(directorate=fact.directorate, partner=fact.partner, amount=fact.amount)
+            return _report(state, number, lambda r: {"disallowed": (*(r.disallowed or ()), taken)})
         case ReportAccepted(number=number):
             return _report(state, number, lambda _: {"state": ReportState.ACCEPTED})
         case ReportReturned(number=number):

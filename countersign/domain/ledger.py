@@ -8,7 +8,7 @@ part of it that some further entries add. :func:`_moves` is the one place where 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -18,15 +18,19 @@ from countersign.domain.audit import AuditEntry
 from countersign.domain.facts import (
     CommitmentsFixed,
     CommitmentsReleased,
+    CostsDisallowed,
     Fact,
     PaymentFailed,
     ReportAccepted,
     ReportSubmitted,
     StageEntered,
+    TrancheClaimed,
     TrancheInstructed,
     TranchePaid,
+    TrancheRecovered,
+    TrancheWrittenOff,
 )
-from countersign.domain.funding import PAID, BankOutcome
+from countersign.domain.funding import PAID, BankOutcome, PaymentState, Share
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.model import Model
 from countersign.domain.reporting import ReportState
@@ -64,6 +68,13 @@ class Code(StrEnum):
     PAYMENT_UNCONFIRMED = "payment_unconfirmed"
     PAYMENT_RETURNED = "payment_returned"
     COSTS_ACCEPTED = "costs_accepted"
+    COSTS_DISALLOWED = "costs_disallowed"
+    CLAIM_MADE = "claim_made"
+    CLAIM_MET = "claim_met"
+    CLAIM_WITHDRAWN = "claim_withdrawn"
+    CLAIM_WRITTEN_OFF = "claim_written_off"
+    MONEY_RECOVERED = "money_recovered"
+    MONEY_UNCONFIRMED = "money_unconfirmed"
 
 
 class Entry(Model):
@@ -118,6 +129,10 @@ POSTED: Final[dict[str, type[Fact]]] = {
         PaymentFailed,
         ReportSubmitted,
         ReportAccepted,
+        CostsDisallowed,
+        TrancheClaimed,
+        TrancheRecovered,
+        TrancheWrittenOff,
     )
 }
 """The facts that the ledger follows.
@@ -131,8 +146,8 @@ HOLDS: Final = PROMISED | OWED
 
 
 class Book:
-    """The balances of one initiative, the costs of each report as it was submitted last, and by tranche and side what
-    is confirmed as paid.
+    """The balances of one initiative, the costs of each report as it was submitted last, by tranche and side what is
+    confirmed as paid, and the tranches that are claimed back.
     """
 
     def __init__(
@@ -143,6 +158,7 @@ class Book:
         self.balances: defaultdict[Place, int] = defaultdict(int, balances or {})
         self.costs = dict(costs or {})
         self.confirmed: dict[tuple[int, str], tuple[Amount, ...]] = {}
+        self.recoveries: set[int] = set()
 
     def post(self, entry: AuditEntry) -> tuple[Transaction, ...]:
         """The transactions of an audit entry, which the book then holds."""
@@ -156,7 +172,9 @@ class Book:
         for _, side, amount, credit, debit in moves:
             self.balances[Place(side, amount.unit, credit)] -= amount.minor
             self.balances[Place(side, amount.unit, debit)] += amount.minor
-        if isinstance(fact, TranchePaid):
+        if isinstance(fact, TrancheClaimed):
+            self.recoveries.add(fact.tranche.number)
+        if isinstance(fact, TranchePaid | TrancheRecovered):
             self.confirmed[fact.number, fact.directorate] = fact.amounts
         elif isinstance(fact, PaymentFailed):
             self.confirmed.pop((fact.number, fact.directorate), None)
@@ -208,26 +226,54 @@ def book_of(state: InitiativeState) -> Book:
 
     let_go: dict[str, tuple[Amount, ...]] = {}
     for tranche in state.tranches:
+        if tranche.is_recovery:
+            book.recoveries.add(tranche.number)
         for side, share in tranche.shares.items():
+            told = tuple(one.amount for one in share.current if one.outcome is not BankOutcome.RETURNED)
+            if tranche.is_recovery:
+                _put_claim(book, put, tranche.number, side, share, told)
+                continue
             if share.state in PAID:
                 book.confirmed[tranche.number, side] = gone = share.amounts
                 put(side, gone, Account.TREASURY, Account.DISBURSED)
             else:
-                told = (one for one in share.current if one.outcome is not BankOutcome.RETURNED)
-                gone = tuple(one.amount for one in told)
+                gone = told
                 put(side, gone, Account.TREASURY, Account.INSTRUCTED)
             let_go[side] = (*let_go.get(side, ()), *gone)
     if state.stage is Stage.CONTRACTING or state.reserved:
         for side, amounts in state.commitments.items():
             put(side, amounts, Account.APPROPRIATION, Account.RESERVED)
     else:
-        for side, amounts in (state.commitments if state.stage in OWED else let_go).items():
+        for side, amounts in (
+            state.commitments if state.stage in OWED or state.winding_up else let_go
+        ).items():
             put(side, amounts, Account.APPROPRIATION, Account.COMMITTED)
     for report in state.reports:
         if report.state is ReportState.ACCEPTED:
             for side, amounts in report.costs.items():
                 put(side, amounts, Account.REPORTED, Account.ACCEPTED)
+        for taken in report.disallowed or ():
+            put(taken.directorate, (taken.amount,), Account.ACCEPTED, Account.REPORTED)
     return book
+
+
+def _put_claim(
+    book: Book,
+    put: Callable[[str, Iterable[Amount], Account, Account], None],
+    number: int,
+    side: str,
+    share: Share,
+    told: tuple[Amount, ...],
+) -> None:
+    """What is claimed back and has come, or is still to come."""
+    if share.state in (PaymentState.RECOVERED, PaymentState.SETTLED):
+        book.confirmed[number, side] = share.amounts
+        put(side, share.amounts, Account.RECOVERED, Account.TREASURY)
+    elif share.state is PaymentState.WRITTEN_OFF:
+        came = tuple(one.amount for one in share.current if one.outcome is BankOutcome.BOOKED)
+        put(side, came, Account.RECOVERED, Account.TREASURY)
+    else:
+        put(side, told, Account.CLAIMED, Account.RECOVERABLE)
 
 
 def _moves(book: Book, fact: Fact) -> Iterator[Move]:
@@ -240,25 +286,55 @@ def _moves(book: Book, fact: Fact) -> Iterator[Move]:
         case StageEntered(stage=Stage.ACTIVE):
             for side, amount in book.on(Account.RESERVED):
                 yield Move(Code.COMMITMENT_MADE, side, amount, Account.RESERVED, Account.COMMITTED)
-        case StageEntered(stage=stage, keeps_reserved=None) if stage not in HOLDS:
+        case StageEntered(stage=stage, keeps_money=None) if stage not in HOLDS:
             yield from _released(book)
         case CommitmentsReleased():
             yield from _released(book)
-        case TrancheInstructed(instructions=instructions):
+        case CostsDisallowed(directorate=side, amount=amount):
+            yield Move(Code.COSTS_DISALLOWED, side, amount, Account.ACCEPTED, Account.REPORTED)
+        case ReportAccepted(number=number):
+            for side, amount in _per_unit(book.costs.get(number, {})):
+                yield Move(Code.COSTS_ACCEPTED, side, amount, Account.REPORTED, Account.ACCEPTED)
+        case _:
+            yield from _moves_of_money(book, fact)
+
+
+def _moves_of_money(book: Book, fact: Fact) -> Iterator[Move]:
+    """The same of what goes to and comes from a bank."""
+    match fact:
+        case TrancheInstructed(number=number, instructions=instructions):
             told = {side: tuple(one.amount for one in some) for side, some in instructions.items()}
             for side, amount in _per_unit(told):
-                yield Move(Code.PAYMENT_INSTRUCTED, side, amount, Account.TREASURY, Account.INSTRUCTED)
+                if number in book.recoveries:
+                    yield Move(Code.CLAIM_MADE, side, amount, Account.CLAIMED, Account.RECOVERABLE)
+                else:
+                    yield Move(Code.PAYMENT_INSTRUCTED, side, amount, Account.TREASURY, Account.INSTRUCTED)
         case TranchePaid(directorate=side, amounts=amounts):
             for _, amount in _per_unit({side: amounts}):
                 yield Move(Code.PAYMENT_MADE, side, amount, Account.INSTRUCTED, Account.DISBURSED)
+        case TrancheRecovered(directorate=side, amounts=amounts):
+            yield from _recovered(side, amounts)
+        case TrancheWrittenOff(directorate=side, recovered=came, claimed=claimed):
+            yield from _recovered(side, came)
+            for _, amount in _per_unit({side: claimed}):
+                yield Move(Code.CLAIM_WRITTEN_OFF, side, amount, Account.RECOVERABLE, Account.CLAIMED)
+        case PaymentFailed(number=number, directorate=side, amount=returned) if number in book.recoveries:
+            for _, amount in _per_unit({side: book.confirmed.get((number, side), ())}):
+                yield Move(Code.MONEY_UNCONFIRMED, side, amount, Account.TREASURY, Account.RECOVERED)
+                yield Move(Code.CLAIM_MADE, side, amount, Account.CLAIMED, Account.RECOVERABLE)
+            yield Move(Code.CLAIM_WITHDRAWN, side, returned, Account.RECOVERABLE, Account.CLAIMED)
         case PaymentFailed(number=number, directorate=side, amount=returned):
             # What two officers had confirmed of that part is not so any more: they confirm it again.
             for _, amount in _per_unit({side: book.confirmed.get((number, side), ())}):
                 yield Move(Code.PAYMENT_UNCONFIRMED, side, amount, Account.DISBURSED, Account.INSTRUCTED)
             yield Move(Code.PAYMENT_RETURNED, side, returned, Account.INSTRUCTED, Account.TREASURY)
-        case ReportAccepted(number=number):
-            for side, amount in _per_unit(book.costs.get(number, {})):
-                yield Move(Code.COSTS_ACCEPTED, side, amount, Account.REPORTED, Account.ACCEPTED)
+
+
+def _recovered(side: str, amounts: tuple[Amount, ...]) -> Iterator[Move]:
+    """Money has come back, and the claim to it is met."""
+    for _, amount in _per_unit({side: amounts}):
+        yield Move(Code.MONEY_RECOVERED, side, amount, Account.RECOVERED, Account.TREASURY)
+        yield Move(Code.CLAIM_MET, side, amount, Account.RECOVERABLE, Account.CLAIMED)
 
 
 def _released(book: Book) -> Iterator[Move]:

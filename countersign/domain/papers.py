@@ -47,14 +47,25 @@ def reconciliation(state: InitiativeState) -> dict[str, list[dict[str, Any]]]:
 
 
 def accepted_costs(state: InitiativeState, side: str, unit: str) -> int:
-    """What the accepted reports claim for a side, in minor units."""
-    return sum(
-        cost.minor
-        for report in state.reports
-        if report.state is ReportState.ACCEPTED
-        for cost in report.costs.get(side, ())
-        if cost.unit == unit
-    )
+    """What the accepted reports claim for a side, in minor units, without what was disallowed since."""
+    accepted = [one for one in state.reports if one.state is ReportState.ACCEPTED]
+    claimed = _sum((one for report in accepted for one in report.costs.get(side, ())), unit)
+    taken = (one for report in accepted for one in report.disallowed or () if one.directorate == side)
+    return claimed - _sum((one.amount for one in taken), unit)
+
+
+def accepted_of_partner(state: InitiativeState, partner: str, unit: str, number: int | None = None) -> int:
+    """The same for one partner, as far as that is known: in one report, or in all of them."""
+    accepted = [
+        one for one in state.reports if one.state is ReportState.ACCEPTED and number in (None, one.number)
+    ]
+    claimed = _sum((one for report in accepted for one in (report.by_partner or {}).get(partner, ())), unit)
+    taken = (one for report in accepted for one in report.disallowed or () if one.partner == partner)
+    return claimed - _sum((one.amount for one in taken), unit)
+
+
+def _sum(amounts: Iterable[Amount], unit: str) -> int:
+    return sum(one.minor for one in amounts if one.unit == unit)
 
 
 def subject_of(

@@ -25,6 +25,7 @@ from countersign.domain.facts import (
     TrancheAuthorised,
     TrancheHeld,
     TranchePaid,
+    TrancheRecovered,
     TrancheResumed,
     TrancheSettled,
 )
@@ -40,7 +41,9 @@ def authorise(
 ) -> list[Happened]:
     """A finance officer, or somebody on one's behalf, authorises a part that is due or failed."""
     share = _share(state, command, now, mandates)
-    in_stage(state, Stage.ACTIVE, Stage.CLOSING)
+    claimed = state.tranche(command.tranche)
+    if not (state.winding_up and claimed is not None and claimed.is_recovery):
+        in_stage(state, Stage.ACTIVE, Stage.CLOSING)
     funding.check_authorise(share)
     authorised = TrancheAuthorised(
         number=command.tranche, directorate=command.directorate, fingerprint=fingerprint(command)
@@ -51,16 +54,18 @@ def authorise(
 def confirm(
     state: InitiativeState, command: ConfirmTranche, now: datetime, mandates: MandatesGiven
 ) -> list[Happened]:
-    """Another finance officer, or somebody on one's behalf, confirms that it was paid."""
+    """Another finance officer, or somebody on one's behalf, confirms that it was paid, or has come back."""
     share = _share(state, command, now, mandates)
     funding.check_confirm(share, _people(command))
-    paid = TranchePaid(
+    tranche = state.tranche(command.tranche)
+    kind = TrancheRecovered if tranche is not None and tranche.is_recovery else TranchePaid
+    moved = kind(
         number=command.tranche,
         directorate=command.directorate,
         amounts=share.amounts,
         fingerprint=fingerprint(command),
     )
-    happened = [said(command, paid, on_behalf_of=command.on_behalf_of)]
+    happened = [said(command, moved, on_behalf_of=command.on_behalf_of)]
     return [*happened, _settled(command)] if share.is_booked else happened
 
 
@@ -86,7 +91,7 @@ def report_payment(state: InitiativeState, command: ReportPayment) -> list[Happe
     booked = said(command, PaymentBooked(**fields))
     others = [one for one in share.current if one.is_money and one is not told]
     all_booked = all(one.outcome is BankOutcome.BOOKED for one in others)
-    is_last = share.state is PaymentState.PAID and all_booked
+    is_last = share.state in (PaymentState.PAID, PaymentState.RECOVERED) and all_booked
     return [booked, _settled(command)] if is_last else [booked]
 
 

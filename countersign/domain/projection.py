@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from countersign.domain import funding
+from countersign.domain import funding, recovery
 from countersign.domain.agreement import FINANCE_OFFICE, MatterKind
 from countersign.domain.audit import AuditEntry
 from countersign.domain.decision import joint_decision
@@ -210,7 +210,7 @@ def waited_for(state: InitiativeState) -> Iterator[Waiting]:
         )
     if state.stage is Stage.CONDITIONS:
         yield from _conditions(state, since)
-    if state.stage in (Stage.ACTIVE, Stage.CLOSING):
+    if state.stage in (Stage.ACTIVE, Stage.CLOSING) or state.winding_up:
         for tranche in state.tranches:
             yield from _payers(state, tranche, since)
     report = state.next_report()
@@ -284,11 +284,16 @@ _PAYMENT_TASKS: Final = {
 
 
 def _payers(state: InitiativeState, tranche: Tranche, since: datetime) -> Iterator[Waiting]:
-    yield from _watching(state, tranche)
+    """Who is waited for with a tranche; of one that has ended, only for what is on its way to the bank already."""
+    ended = state.winding_up and not tranche.is_recovery
+    if not ended:
+        yield from _watching(state, tranche)
     for directorate, share in tranche.shares.items():
         task = _PAYMENT_TASKS.get(share.state)
         if task is None or (task is Task.INSTRUCT and not tranche.is_authorised):
             continue  # an authorised share waits for the other side's authorisation, which is listed itself
+        if ended and task not in (Task.INSTRUCT, Task.CONFIRM):
+            continue
         if task is Task.INSTRUCT and funding.is_held_back(tranche, state.tranches):
             task = Task.HELD_BACK
         yield Waiting(
@@ -345,6 +350,9 @@ def _documents(after: InitiativeState, entries: Sequence[AuditEntry]) -> dict[st
             document = _subject(after, entry, entries)
             if document is not None:
                 documents[entry.subject] = document
+        if entry.action == "tranche.claimed" and entry.subject is not None:
+            claimed = Tranche.model_validate(entry.body["tranche"])
+            documents[entry.subject] = recovery.document(after, claimed)
         if entry.action == "matter.decided":
             documents[entry.body["decision"]] = _decision(after, entry)
     return documents
@@ -396,6 +404,11 @@ _TOLD: Final[dict[str, tuple[str, ...]]] = {
     "tranche.settled": ("number", "directorate"),
     "tranche.diverged": ("number", "paid", "unpaid"),
     "payment.failed": ("number", "directorate"),
+    "tranche.claimed": (),
+    "tranche.recovered": ("number", "directorate"),
+    "tranche.written_off": ("number", "directorate"),
+    "report.costs_disallowed": ("number", "directorate"),
+    "initiative.terminated": ("directorate",),
     "report.scheduled": (),
     "report.overdue": ("number",),
     "report.submitted": ("number", "version"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import calendar
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -44,8 +44,19 @@ class Period(Model):
     final: bool
 
 
+class Disallowed(Model):
+    """Costs of a partner that were accepted and turned out ineligible."""
+
+    directorate: str
+    partner: str
+    amount: Amount
+
+
 class ReportDue(Model):
-    """A report of the schedule and where it stands. ``costs`` are those of the version that was submitted last."""
+    """A report of the schedule and where it stands. ``costs`` are those of the version that was submitted last.
+
+    ``by_partner`` are the same for each partner, as far as they are known; ``disallowed`` is what was taken back since.
+    """
 
     number: int
     starts_at: datetime
@@ -56,6 +67,8 @@ class ReportDue(Model):
     version: int = 0
     content_hash: str | None = None
     costs: dict[str, tuple[Amount, ...]] = Field(default_factory=dict)
+    by_partner: dict[str, tuple[Amount, ...]] | None = None
+    disallowed: tuple[Disallowed, ...] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -147,13 +160,16 @@ def _report_faults(
 def costs_per_side(report: Report, summary: ProposalSummary) -> dict[str, tuple[Amount, ...]]:
     """The costs a report claims, per side, one amount a unit."""
     return {
-        side: tuple(
-            amount
-            for _, amount in sorted(
-                total(
-                    line.amount for line in report.costs if summary.partners.get(line.partner) == side
-                ).items()
-            )
-        )
+        side: _total(line for line in report.costs if summary.partners.get(line.partner) == side)
         for side in summary.requested
     }
+
+
+def costs_per_partner(report: Report) -> dict[str, tuple[Amount, ...]]:
+    """The costs a report claims, per partner that has any, one amount a unit."""
+    partners = dict.fromkeys(line.partner for line in report.costs)
+    return {partner: _total(line for line in report.costs if line.partner == partner) for partner in partners}
+
+
+def _total(lines: Iterable[CostLine]) -> tuple[Amount, ...]:
+    return tuple(amount for _, amount in sorted(total(line.amount for line in lines).items()))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from countersign.domain import matter, paying
+from countersign.domain import ending, matter, paying
 from countersign.domain.agreement import MatterKind
 from countersign.domain.amounts import LARGEST
 from countersign.domain.canonical import content_hash
@@ -20,6 +20,7 @@ from countersign.domain.commands import (
     Complain,
     ConfirmTranche,
     DeclareConflict,
+    DisallowCosts,
     ExaminedProposal,
     ExaminedReport,
     ExtendDeadline,
@@ -31,7 +32,9 @@ from countersign.domain.commands import (
     ResumeTranche,
     Revise,
     SubmitReport,
+    Terminate,
     Withdraw,
+    WriteOff,
     fingerprint,
     kind_of,
 )
@@ -129,6 +132,8 @@ def receive(
             return paying.resume(state, command)
         case ReportPayment():
             return paying.report_payment(state, command)
+        case Terminate() | DisallowCosts() | WriteOff():
+            return ending.receive(state, command)
         case SubmitReport():
             return _submit_report(state, command, now, examined, deadlines)
 
@@ -385,6 +390,7 @@ def _submit_report(
         number=report.number,
         version=report.version + 1,
         costs=examined.costs,
+        by_partner=examined.by_partner,
         fingerprint=fingerprint(command),
     )
     about = f"report {report.number} version {report.version + 1}"

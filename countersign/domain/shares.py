@@ -12,14 +12,17 @@ from countersign.domain.facts import (
     PaymentBooked,
     PaymentFailed,
     TrancheAuthorised,
+    TrancheClaimed,
     TrancheDiverged,
     TrancheFellDue,
     TrancheHeld,
     TrancheInstructed,
     TranchePaid,
+    TrancheRecovered,
     TrancheReduced,
     TrancheResumed,
     TrancheSettled,
+    TrancheWrittenOff,
 )
 from countersign.domain.funding import BankOutcome, Instruction, PaymentState, Share, Tranche
 
@@ -30,6 +33,8 @@ OfOneSide = (
     | TrancheHeld
     | TrancheResumed
     | TranchePaid
+    | TrancheRecovered
+    | TrancheWrittenOff
     | PaymentBooked
     | PaymentFailed
     | TrancheSettled
@@ -54,6 +59,13 @@ def after(tranches: Tranches, fact: Fact, entry: AuditEntry) -> Tranches | None:
         case TranchePaid():
             paid = {"state": PaymentState.PAID, "confirmed_by": entry.actor, "paid_at": entry.instant}
             return _one(tranches, fact, lambda _: paid)
+        case TrancheClaimed(tranche=claimed):
+            return (*tranches, claimed)
+        case TrancheRecovered():
+            recovered = {"state": PaymentState.RECOVERED, "confirmed_by": entry.actor}
+            return _one(tranches, fact, lambda _: recovered)
+        case TrancheWrittenOff():
+            return _one(tranches, fact, lambda _: {"state": PaymentState.WRITTEN_OFF})
         case PaymentBooked() | PaymentFailed():
             return _one(tranches, fact, lambda share: _reported(share, fact))
         case TrancheHeld(reasons=reasons):

@@ -44,7 +44,7 @@ from countersign.domain.facts import (
     TrancheReduced,
     TranchesPlanned,
 )
-from countersign.domain.funding import PAID, FundingAgreements, Instruction, PaymentState, Tranche
+from countersign.domain.funding import DONE, FundingAgreements, Instruction, PaymentState, Tranche
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.matter import Matter, Outcome, Position
 from countersign.domain.model import Model
@@ -164,7 +164,7 @@ def enter(
         before=before,
         reason=reason,
         deadline=deadline,
-        keeps_reserved=True if is_reserved and (before, stage) in KEPT else None,
+        keeps_money=True if is_reserved and (before, stage) in KEPT else None,
     )
     happened = [Happened(entered)]
     if stage in PROMISED:
@@ -386,8 +386,8 @@ def release_closing_tranche(state: InitiativeState) -> list[Happened]:
 
 
 def all_paid(state: InitiativeState) -> bool:
-    """Whether nothing that is due is left to pay, and nothing is held."""
-    done = {PaymentState.PLANNED, *PAID}
+    """Whether nothing that is due is left to pay or to come back, and nothing is held."""
+    done = {PaymentState.PLANNED, *DONE}
     return all(share.state in done for one in state.tranches for share in one.shares.values())
 
 
@@ -399,6 +399,7 @@ def _payable(state: InitiativeState, side: str, planned: Amount) -> Amount:
     let_go = sum(
         amount.minor
         for tranche in state.tranches
+        if not tranche.is_recovery
         for whose, share in tranche.shares.items()
         for amount in share.amounts
         if whose == side and amount.unit == planned.unit and share.unheld is not PaymentState.PLANNED

@@ -68,6 +68,7 @@ class Told:
     directorate: str
     amount: Amount
     outcome: BankOutcome | None
+    is_claim: bool = False
 
 
 async def told(connection: AsyncConnection, end_to_end_ids: Collection[str]) -> dict[str, Told]:
@@ -81,7 +82,8 @@ async def told(connection: AsyncConnection, end_to_end_ids: Collection[str]) -> 
     )
     found: dict[str, Told] = {}
     for row in await connection.execute(statement):
-        share = Tranche.model_validate(row.body).shares.get(row.directorate)
+        tranche = Tranche.model_validate(row.body)
+        share = tranche.shares.get(row.directorate)
         known = share.instruction(row.end_to_end_id) if share is not None else None
         found[row.end_to_end_id] = Told(
             initiative=str(row.initiative_id),
@@ -90,6 +92,7 @@ async def told(connection: AsyncConnection, end_to_end_ids: Collection[str]) -> 
             directorate=row.directorate,
             amount=Amount(row.minor, row.unit),
             outcome=known.outcome if known is not None else None,
+            is_claim=tranche.is_recovery,
         )
     return found
 

@@ -64,6 +64,7 @@ class Funding:
                 directorate=side,
                 instructions=instructions,
                 at=workflow.now(),
+                claim=tranche.is_recovery,
             )
             for side, instructions in steps.to_instruct(state, tranche).items()
             if (tranche.number, side) not in self._asked

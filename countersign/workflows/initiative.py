@@ -13,7 +13,7 @@ from temporalio.exceptions import ApplicationError
 
 from countersign.activities.record import Opened, Opening
 from countersign.activities.signing import Countersignature, SigningOrder
-from countersign.domain import budget, clock, reporting, rules, steps
+from countersign.domain import budget, clock, ending, reporting, rules, steps
 from countersign.domain.agreement import MatterKind
 from countersign.domain.budget import Lack
 from countersign.domain.decision import position_document
@@ -22,7 +22,7 @@ from countersign.domain.facts import Happened, MessageRefused, ReportScheduled
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.matter import Matter, Outcome
 from countersign.domain.reporting import ReportState
-from countersign.domain.stage import COMPLAINABLE, OPENS, TERMINAL, Stage
+from countersign.domain.stage import COMPLAINABLE, OPENS, Stage
 from countersign.workflows import options
 from countersign.workflows.funding import Funding
 from countersign.workflows.keeping import Keeper, Rule
@@ -34,6 +34,7 @@ from countersign.workflows.messages import (
     Complain,
     ConfirmTranche,
     DeclareConflict,
+    DisallowCosts,
     Ended,
     ExtendDeadline,
     GiveEvidence,
@@ -46,7 +47,9 @@ from countersign.workflows.messages import (
     SignOff,
     Submit,
     SubmitReport,
+    Terminate,
     Withdraw,
+    WriteOff,
 )
 
 MESSAGES_PER_RUN: Final = 400
@@ -67,7 +70,8 @@ class InitiativeWorkflow:
     Updates (each answered when it is on record, counted or refused): ``sign_off``, ``extend_deadline``,
     ``declare_conflict``, ``withdraw``, ``revise``, ``give_evidence``, ``clear_condition``, ``refuse_evidence``,
     ``complain``, ``authorise_tranche``, ``confirm_tranche``, ``hold_tranche``, ``resume_tranche``,
-    ``report_payment``, ``submit_report``; and ``submitted``, which answers when the submission is on record.
+    ``report_payment``, ``submit_report``, ``terminate``, ``disallow_costs``, ``write_off``; and ``submitted``, which
+    answers when the submission is on record.
     Signals: ``sign_off``, the same message; never raises, its answer goes to the audit trail. ``budget_changed``: money
     may have come free for those who wait for some.
     Query: ``stage``.
@@ -110,6 +114,7 @@ class InitiativeWorkflow:
             Stage.CONTRACTING: lambda: self._decide_jointly(MatterKind.AGREEMENT),
             Stage.ACTIVE: self._carry_out_next_period,
             Stage.CLOSING: self._close,
+            Stage.TERMINATED: self._wind_up,
             Stage.INELIGIBLE: self._await_complaint,
             Stage.NOT_APPROVED: self._await_complaint,
         }
@@ -237,6 +242,21 @@ class InitiativeWorkflow:
     @workflow.update
     async def submit_report(self, message: SubmitReport) -> Answer:
         """The applicant submits a report of a period that has ended."""
+        return await self._receive(message)
+
+    @workflow.update
+    async def terminate(self, message: Terminate) -> Answer:
+        """A side ends the initiative for all of them."""
+        return await self._receive(message)
+
+    @workflow.update
+    async def disallow_costs(self, message: DisallowCosts) -> Answer:
+        """Whoever certified a side's costs takes some of that back."""
+        return await self._receive(message)
+
+    @workflow.update
+    async def write_off(self, message: WriteOff) -> Answer:
+        """A side gives up what it claims back and does not get."""
         return await self._receive(message)
 
     @workflow.query
@@ -368,7 +388,7 @@ class InitiativeWorkflow:
             await self._continue_as_new()
 
     async def _close(self) -> None:
-        """The closure is signed, then the last tranche is paid, then it is closed."""
+        """The closure is signed; then the last tranche is paid, or what was not spent comes back; then it is closed."""
         matter = await self._outcome_of(MatterKind.CLOSURE)
         if matter.outcome is not Outcome.APPROVED:
             deadlines = await self._keeping.matter_deadlines(MatterKind.CLOSURE)
@@ -377,8 +397,16 @@ class InitiativeWorkflow:
             )
             return
         await self._keeping.take(lambda state, _: steps.release_closing_tranche(state))
+        await self._keeping.take(lambda state, _: ending.claim_back(state))
         await self._wait(lambda: steps.all_paid(self._state))
         await self._go(Stage.CLOSING, Stage.CLOSED)
+
+    async def _wind_up(self) -> None:
+        """It was terminated: see what is on its way to the banks get there, and what was not spent come back."""
+        await self._wait(lambda: not ending.is_under_way(self._state))
+        await self._keeping.take(lambda state, _: ending.claim_back(state))
+        await self._wait(lambda: ending.is_recovered(self._state))
+        await self._keeping.take(lambda state, _: ending.wound_up(state))
 
     async def _await_complaint(self) -> None:
         """Let the refusal become final, or the decision be reopened by a complaint that both sides uphold."""
@@ -397,7 +425,7 @@ class InitiativeWorkflow:
     def _is_over(self) -> bool:
         if self._stage in COMPLAINABLE:
             return self._state.complaint_over(workflow.now())
-        return self._stage in TERMINAL
+        return self._state.is_over
 
     async def _outcome_of(self, kind: MatterKind) -> Matter:
         """The last matter of a kind, decided, lapsed or void."""

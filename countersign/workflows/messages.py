@@ -9,6 +9,7 @@ from countersign.domain.commands import (
     Complain,
     ConfirmTranche,
     DeclareConflict,
+    DisallowCosts,
     ExtendDeadline,
     GiveEvidence,
     HoldTranche,
@@ -17,7 +18,9 @@ from countersign.domain.commands import (
     ResumeTranche,
     Revise,
     SubmitReport,
+    Terminate,
     Withdraw,
+    WriteOff,
 )
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.matter import Caller, SignOff
@@ -72,6 +75,7 @@ __all__ = [
     "Complain",
     "ConfirmTranche",
     "DeclareConflict",
+    "DisallowCosts",
     "Ended",
     "ExtendDeadline",
     "GiveEvidence",
@@ -84,5 +88,7 @@ __all__ = [
     "SignOff",
     "Submit",
     "SubmitReport",
+    "Terminate",
     "Withdraw",
+    "WriteOff",
 ]

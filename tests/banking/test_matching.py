@@ -25,6 +25,7 @@ class Payment:
     directorate: str = "il"
     amount: Amount = field(default_factory=lambda: Amount(100_00, "ILS"))
     outcome: BankOutcome | None = None
+    is_claim: bool = False
 
 
 def lines(*entries: str, outcome: BankOutcome | None = None) -> list[Line]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from countersign.domain import clock, funding_agreement, reporting, rules, steps
+from countersign.domain import clock, ending, funding_agreement, reporting, rules, steps
 from countersign.domain.agreement import ChainStep, MatterKind, ProgrammeAgreement
 from countersign.domain.agreement_file import read
 from countersign.domain.amounts import Amount, split
@@ -21,6 +21,7 @@ from countersign.domain.commands import (
     ClearCondition,
     Complain,
     ConfirmTranche,
+    DisallowCosts,
     ExaminedProposal,
     ExaminedReport,
     GiveEvidence,
@@ -30,7 +31,9 @@ from countersign.domain.commands import (
     ResumeTranche,
     Revise,
     SubmitReport,
+    Terminate,
     Withdraw,
+    WriteOff,
 )
 from countersign.domain.errors import RuleBroken
 from countersign.domain.facts import Happened, ReportScheduled
@@ -190,11 +193,20 @@ class Life:
             return self._enter(Stage.CONTRACTING) if met else []
         if state.stage is Stage.ACTIVE:
             return [] if state.next_report() else self._enter(Stage.CLOSING)
+        if state.stage is Stage.TERMINATED:
+            return self._wind_up()
         if state.stage in COMPLAINABLE:
             return steps.release_promised(state, self.now)
         if state.stage is None or state.stage not in OPENS:
             return []
         return self._after_the_matter(OPENS[state.stage])
+
+    def _wind_up(self) -> list[Happened]:
+        if ending.is_under_way(self.state):
+            return []
+        return ending.claim_back(self.state) or (
+            ending.wound_up(self.state) if ending.is_recovered(self.state) else []
+        )
 
     def _after_the_matter(self, kind: MatterKind) -> list[Happened]:
         state = self.state
@@ -208,8 +220,8 @@ class Life:
         if following is Stage.ACTIVE:
             return steps.activate(state, self._schedule())
         if following is Stage.CLOSED:
-            released = steps.release_closing_tranche(state)
-            return released or (self._enter(Stage.CLOSED) if steps.all_paid(state) else [])
+            settled = steps.release_closing_tranche(state) or ending.claim_back(state)
+            return settled or (self._enter(Stage.CLOSED) if steps.all_paid(state) else [])
         return self._enter(following)
 
     def _enter(self, stage: Stage) -> list[Happened]:
@@ -446,7 +458,41 @@ class Life:
         command = SubmitReport(
             id=self.next_id(), caller=caller or self.applicant, report=number, content_hash=content
         )
-        return self.send(command, ExaminedReport(costs=costs))
+        # All of a side's costs are its first partner's.
+        first = {side: partner for partner, side in reversed(self.state.proposal.partners.items())}
+        by_partner = {first[side]: amounts for side, amounts in costs.items()}
+        return self.send(command, ExaminedReport(costs=costs, by_partner=by_partner))
+
+    def head(self, side: str, who: str = "a") -> Caller:
+        """A holder of the office that speaks for a side."""
+        return holder(side, self.state.terms.sides[side].head, who)
+
+    def terminate(self, side: str, caller: Caller | None = None) -> Answer:
+        """A side ends it."""
+        command = Terminate(id=self.next_id(), caller=caller or self.head(side), reasons="It leads nowhere.")
+        return self.send(command)
+
+    def disallow(self, number: int, partner: str, amount: Amount, caller: Caller | None = None) -> Answer:
+        """The side of a partner takes back that some of its costs were accepted."""
+        side = self.state.proposal.partners.get(partner, "il")
+        office = self.state.terms.chains[MatterKind.REPORT][side][0].office
+        return self.send(
+            DisallowCosts(
+                id=self.next_id(),
+                caller=caller or holder(side, office),
+                report=number,
+                partner=partner,
+                amount=amount,
+                reasons="The invoices were for something else.",
+            )
+        )
+
+    def write_off(self, number: int, side: str, caller: Caller | None = None) -> Answer:
+        """A side gives up a claim."""
+        command = WriteOff(
+            id=self.next_id(), caller=caller or self.head(side), tranche=number, reasons="It is bankrupt."
+        )
+        return self.send(command)
 
     def waited_for(self) -> list[Waiting]:
         """Everybody who is waited for, as the inbox shows it."""

@@ -20,6 +20,7 @@ from countersign.domain.facts import (
     ConditionCleared,
     ConditionsSet,
     ConflictDeclared,
+    CostsDisallowed,
     DeadlineExtended,
     EligibilityChecked,
     EvidenceGiven,
@@ -52,16 +53,20 @@ from countersign.domain.facts import (
     SignOffStruck,
     StageEntered,
     Submitted,
+    Terminated,
     TrancheAuthorised,
+    TrancheClaimed,
     TrancheDiverged,
     TrancheFellDue,
     TrancheHeld,
     TrancheInstructed,
     TranchePaid,
+    TrancheRecovered,
     TrancheReduced,
     TrancheResumed,
     TrancheSettled,
     TranchesPlanned,
+    TrancheWrittenOff,
     Withdrawn,
 )
 from countersign.domain.funding import FundingAgreement, Instruction, Share, Tranche
@@ -137,6 +142,15 @@ FACTS: list[Fact] = [
         sides={"il": FundingAgreement(number="R/il/2", content_hash="sha256:0")},
     ),
     TrancheFellDue(number=1),
+    TrancheClaimed(
+        tranche=Tranche(
+            number=3, trigger="recovery", shares={"il": Share(amounts=SOME, claims={"one": SOME})}
+        )
+    ),
+    TrancheRecovered(fingerprint="f", number=3, directorate="il", amounts=SOME),
+    TrancheWrittenOff(fingerprint="f", number=3, directorate="il", recovered=(), claimed=SOME, reasons="R."),
+    CostsDisallowed(fingerprint="f", number=1, directorate="il", partner="one", amount=SOME[0], reasons="R."),
+    Terminated(fingerprint="f", directorate="il", reasons="R."),
     TrancheReduced(number=1, directorate="il", amounts=()),
     TrancheAuthorised(fingerprint="f", number=1, directorate="il"),
     TrancheInstructed(

@@ -12,14 +12,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from countersign.domain import audit, funding
 from countersign.domain.agreement import ChainStep, MatterKind
+from countersign.domain.amounts import Amount, total
 from countersign.domain.audit import AuditEntry
 from countersign.domain.commands import DeclareConflict
 from countersign.domain.facts import ACTIONS
 from countersign.domain.funding import BankOutcome, PaymentState
 from countersign.domain.initiative import InitiativeState, replay
 from countersign.domain.matter import Caller, Matter, Outcome, Response, SignOff, position
+from countersign.domain.papers import accepted_costs
 from countersign.domain.projection import Task
-from countersign.domain.stage import TRANSITIONS
+from countersign.domain.stage import TRANSITIONS, Stage
 from tests.domain.lives import Life, holder, three_sides, two_sides, with_chain
 
 SIDES = ["il", "az", "ge", "xx"]
@@ -162,6 +164,22 @@ class Walk(RuleBasedStateMachine):
     def the_applicant_reports(self, number: int, percent: int) -> None:
         self.life.report(number, percent)
 
+    @rule(side=st.sampled_from(SIDES), chance=st.integers(0, 9))
+    def a_side_ends_it(self, side: str, chance: int) -> None:
+        if chance == 0 and side in self.life.sides:
+            self.life.terminate(side)
+
+    @rule(number=small, side=st.sampled_from(SIDES), minor=st.sampled_from([1, 10_000, 10**9]))
+    def a_side_takes_back_its_word_on_costs(self, number: int, side: str, minor: int) -> None:
+        if side in self.life.sides:
+            partner = next((p for p, s in self.life.state.proposal.partners.items() if s == side), "nobody")
+            self.life.disallow(number, partner, Amount(minor, self.life.state.terms.sides[side].currency))
+
+    @rule(number=small, side=st.sampled_from(SIDES), who=st.sampled_from("ab"))
+    def a_side_gives_up_a_claim(self, number: int, side: str, who: str) -> None:
+        if side in self.life.sides:
+            self.life.write_off(number, side, self.life.head(side, who))
+
     @rule(caller=people, chance=st.integers(0, 3))
     def somebody_declares_an_interest(self, caller: Caller, chance: int) -> None:
         if chance == 0:
@@ -243,7 +261,39 @@ class Walk(RuleBasedStateMachine):
             for share in tranche.shares.values():
                 assert share.confirmed_by is None or share.authorised_by is not None
                 assert share.confirmed_by is None or share.confirmed_by not in share.authorisers
-                assert not share.instructions or all(s.authorised_by for s in tranche.shares.values())
+                linked = () if tranche.is_recovery else tranche.shares.values()
+                assert not share.instructions or all(s.authorised_by for s in linked)
+
+    @invariant()
+    def no_more_is_claimed_back_than_was_paid_beyond_what_was_accepted(self) -> None:
+        state = self.life.state
+        for side in state.commitments:
+            paid, back = funding.paid(state.tranches, side), funding.recovered(state.tranches, side)
+            for tranche in state.tranches:
+                if not tranche.is_recovery or side not in tranche.shares:
+                    continue
+                share = tranche.shares[side]
+                by_partner = [one for some in (share.claims or {}).values() for one in some]
+                assert total(by_partner) == total(share.amounts)
+                for amount in share.amounts:
+                    assert 0 < amount.minor <= paid[amount.unit]
+                    assert back.get(amount.unit, 0) <= amount.minor
+
+    @invariant()
+    def an_ended_initiative_has_given_back_everything_or_given_it_up(self) -> None:
+        state = self.life.state
+        if state.stage not in (Stage.CLOSED, Stage.TERMINATED) or not state.is_over:
+            return
+        given_up = {
+            side
+            for tranche in state.tranches
+            for side, share in tranche.shares.items()
+            if share.state is PaymentState.WRITTEN_OFF
+        }
+        for side in set(state.commitments) - given_up:
+            back = funding.recovered(state.tranches, side)
+            for unit, minor in funding.paid(state.tranches, side).items():
+                assert minor - back.get(unit, 0) <= accepted_costs(state, side, unit)
 
     @invariant()
     def nobody_has_a_hand_in_both_ends_of_a_payment(self) -> None:
@@ -256,7 +306,7 @@ class Walk(RuleBasedStateMachine):
             if entry.action == "tranche.authorised":
                 authorised[part] = people
                 ever[part] = ever.get(part, set()) | people
-            elif entry.action == "tranche.paid":
+            elif entry.action in ("tranche.paid", "tranche.recovered"):
                 assert not people & authorised[part]
             elif entry.action in ("payment.booked", "payment.failed"):
                 assert not people & ever[part]
@@ -297,7 +347,7 @@ class Walk(RuleBasedStateMachine):
                     total[one.amount.unit] -= one.amount.minor
                 assert set(total.values()) == {0}
             assert (share.unheld is PaymentState.FAILED) == (
-                bool(share.failed) and share.state is not PaymentState.AUTHORISED
+                bool(share.failed) and share.state not in (PaymentState.AUTHORISED, PaymentState.WRITTEN_OFF)
             )
             assert (share.state is PaymentState.HELD) == (share.held_from is not None)
             assert share.unheld in funding.HOLDABLE or share.state is not PaymentState.HELD

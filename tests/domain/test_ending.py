@@ -1,0 +1,296 @@
+"""Ending before the end, and giving back: termination, disallowed costs, claims and what becomes of them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from countersign.domain import ending, funding, recovery
+from countersign.domain.agreement import MatterKind
+from countersign.domain.amounts import Amount
+from countersign.domain.canonical import content_hash
+from countersign.domain.funding import BankOutcome, PaymentState, Share
+from countersign.domain.ledger import Account, Code, book_of, ledger_of
+from countersign.domain.papers import accepted_costs, accepted_of_partner, reconciliation
+from countersign.domain.projection import Task, step_of
+from countersign.domain.stage import Stage
+from tests.domain.lives import Life, active_life, holder, two_sides
+from tests.domain.test_ledger import check, codes, per_side
+
+
+def paid_life() -> Life:
+    """An active initiative whose first tranche, 40 %, both sides have paid."""
+    life = active_life()
+    for side in life.sides:
+        life.authorise(1, side)
+    for side in life.sides:
+        life.confirm(1, side)
+    return life
+
+
+def closed_with(percent: int) -> Life:
+    """An initiative in closing, closure signed, in which the partners spent so much of what they asked for."""
+    life = active_life()
+    while life.stage() is not Stage.CLOSING:
+        assert life.go_on(percent)
+    life.all_sign()
+    return life
+
+
+def claim_of(life: Life, side: str = "il") -> Share:
+    return next(one for one in life.state.tranches if one.is_recovery).shares[side]
+
+
+def number_of(life: Life) -> int:
+    return next(one.number for one in life.state.tranches if one.is_recovery)
+
+
+def spent_of(life: Life, side: str, unit: str) -> tuple[int, int]:
+    return (
+        funding.paid(life.state.tranches, side).get(unit, 0),
+        accepted_costs(life.state, side, unit),
+    )
+
+
+# ---- unspent money
+
+
+def test_what_was_paid_and_not_spent_is_claimed_back_before_the_initiative_closes() -> None:
+    life = closed_with(30)
+    paid, accepted = spent_of(life, "il", "ILS")
+    claim = claim_of(life)
+    assert (claim.state, claim.amounts) == (PaymentState.DUE, (Amount(paid - accepted, "ILS"),))
+    assert claim.claims == {"dugma": claim.amounts}
+    rows = reconciliation(life.state)["il"]
+    assert [one["unspent"] for one in rows] == [paid - accepted]
+    number = number_of(life)
+    assert life.authorise(number, "il").status == "counted"
+    # One side's claim waits for nobody else's.
+    assert claim_of(life).state is PaymentState.INSTRUCTED
+    assert claim_of(life, "az").state is PaymentState.DUE
+    assert life.confirm(number, "il").status == "counted"
+    assert (claim_of(life).state, life.stage()) == (PaymentState.RECOVERED, Stage.CLOSING)
+    life.authorise(number, "az")
+    life.confirm(number, "az")
+    assert life.stage() is Stage.CLOSED
+    assert funding.recovered(life.state.tranches, "il") == {"ILS": paid - accepted}
+
+
+def test_a_claim_needs_two_finance_officers_like_a_payment() -> None:
+    life = closed_with(30)
+    number = number_of(life)
+    assert life.authorise(number, "il", holder("il", "head")).code == "not_your_office"
+    life.authorise(number, "il", holder("il", "finance_officer", "a"))
+    assert life.confirm(number, "il", holder("il", "finance_officer", "a")).code == "four_eyes"
+    assert life.confirm(number, "az").code == "out_of_order"
+
+
+def test_nothing_is_claimed_where_everything_was_spent() -> None:
+    life = closed_with(100)
+    assert not [one for one in life.state.tranches if one.is_recovery]
+
+
+def test_the_claim_is_a_document_that_names_every_partner_and_reference() -> None:
+    life = closed_with(30)
+    entry = next(one for one in life.entries if one.action == "tranche.claimed")
+    tranche = next(one for one in life.state.tranches if one.is_recovery)
+    written = recovery.document(life.state, tranche)
+    assert entry.subject == content_hash(written)
+    (il,) = written["claims"]["il"]
+    life.authorise(tranche.number, "il")
+    (told,) = claim_of(life).instructions
+    assert (il["partner"], il["end_to_end_id"]) == ("dugma", told.end_to_end_id)
+    before = life.state
+    assert step_of(before, before, [entry]).documents == {entry.subject: written}
+
+
+def test_the_ledger_follows_a_claim_from_its_making_to_the_money() -> None:
+    life = closed_with(30)
+    number = number_of(life)
+    (amount,) = claim_of(life).amounts
+    life.authorise(number, "il")
+    balances = check(ledger_of(life.entries))
+    assert per_side(balances, Account.RECOVERABLE) == {("il", "ILS"): amount.minor}
+    life.confirm(number, "il")
+    balances = check(ledger_of(life.entries))
+    assert per_side(balances, Account.RECOVERABLE) == {}
+    assert per_side(balances, Account.RECOVERED) == {("il", "ILS"): -amount.minor}
+    assert codes(ledger_of(life.entries))[-3:] == [Code.CLAIM_MADE, Code.MONEY_RECOVERED, Code.CLAIM_MET]
+    assert {place: minor for place, minor in book_of(life.state).balances.items() if minor} == balances
+
+
+def test_the_banks_word_on_a_claim_settles_it_and_what_is_taken_back_is_claimed_anew() -> None:
+    life = closed_with(30)
+    number = number_of(life)
+    life.authorise(number, "il")
+    (told,) = claim_of(life).instructions
+    assert life.bank(number, "il", BankOutcome.BOOKED, told).status == "counted"
+    life.confirm(number, "il")
+    assert claim_of(life).state is PaymentState.SETTLED
+    assert life.bank(number, "il", BankOutcome.RETURNED, told).status == "counted"
+    assert claim_of(life).state is PaymentState.FAILED
+    balances = check(ledger_of(life.entries))
+    assert per_side(balances, Account.RECOVERED) == per_side(balances, Account.RECOVERABLE) == {}
+    assert {place: minor for place, minor in book_of(life.state).balances.items() if minor} == balances
+    assert life.authorise(number, "il").status == "counted"
+    again = claim_of(life).current[-1]
+    assert (again.replaces, again.end_to_end_id != told.end_to_end_id) == (told.end_to_end_id, True)
+    check(ledger_of(life.entries))
+
+
+# ---- claims that are given up
+
+
+def test_the_head_of_a_side_gives_up_a_claim_and_the_initiative_closes() -> None:
+    life = closed_with(30)
+    number = number_of(life)
+    life.authorise(number, "il")
+    assert life.write_off(number, "il", holder("il", "legal_counsel")).code == "not_your_office"
+    assert life.write_off(1, "il").code == "not_found"
+    assert life.write_off(number, "il").status == "counted"
+    assert claim_of(life).state is PaymentState.WRITTEN_OFF
+    assert life.write_off(number, "il", life.head("il", "b")).code == "out_of_order"
+    balances = check(ledger_of(life.entries))
+    assert per_side(balances, Account.RECOVERABLE) == {}
+    assert codes(ledger_of(life.entries))[-1] == Code.CLAIM_WRITTEN_OFF
+    life.authorise(number, "az")
+    life.confirm(number, "az")
+    assert life.stage() is Stage.CLOSED
+
+
+def test_whoever_made_a_claim_does_not_give_it_up() -> None:
+    life = closed_with(30)
+    number = number_of(life)
+    both = holder("il", "finance_officer").model_copy(
+        update={"offices": ("finance_officer", life.state.terms.sides["il"].head)}
+    )
+    assert life.authorise(number, "il", both).status == "counted"
+    assert life.write_off(number, "il", both).code == "four_eyes"
+
+
+# ---- ineligible costs
+
+
+def test_costs_that_turn_out_ineligible_are_unspent_money() -> None:
+    life = paid_life()
+    life.now = life.state.reports[0].ends_at
+    life.report(1)
+    life.all_sign()
+    accepted = accepted_costs(life.state, "il", "ILS")
+    assert accepted_of_partner(life.state, "dugma", "ILS", 1) == accepted
+    amount = Amount(1_000_00, "ILS")
+    assert life.disallow(1, "dugma", amount, holder("az", "programme_officer")).code == "not_found"
+    assert life.disallow(1, "dugma", amount, holder("il", "head")).code == "not_your_office"
+    assert life.disallow(2, "dugma", amount).code == "invalid"
+    assert life.disallow(1, "dugma", Amount(accepted + 1, "ILS")).code == "invalid"
+    assert life.disallow(1, "dugma", amount).status == "counted"
+    assert accepted_costs(life.state, "il", "ILS") == accepted - amount.minor
+    assert life.disallow(1, "dugma", Amount(accepted, "ILS")).code == "invalid"
+    balances = check(ledger_of(life.entries))
+    assert per_side(balances, Account.ACCEPTED)["il", "ILS"] == accepted - amount.minor
+    assert {place: minor for place, minor in book_of(life.state).balances.items() if minor} == balances
+
+
+def test_costs_disallowed_during_closing_put_the_closure_anew_and_are_claimed_back_after_it() -> None:
+    life = active_life()
+    while life.stage() is not Stage.CLOSING:
+        assert life.go_on()
+    first = life.state.last_matter(MatterKind.CLOSURE)
+    assert first is not None
+    amount = Amount(90_000_00, "ILS")
+    assert life.disallow(1, "dugma", Amount(30_000_00, "ILS")).status == "counted"
+    second = life.state.last_matter(MatterKind.CLOSURE)
+    assert second is not None
+    assert (second.number, second.is_open) == (first.number + 1, True)
+    assert second.content_hash != first.content_hash
+    life.all_sign()
+    paid, accepted = spent_of(life, "il", "ILS")
+    claims = [one for one in life.state.tranches if one.is_recovery]
+    assert (paid - accepted > 0) == bool(claims)
+    assert life.disallow(1, "dugma", amount).code == "stage_closed"
+
+
+# ---- termination
+
+
+def test_either_side_terminates_by_the_office_that_speaks_for_it() -> None:
+    life = paid_life()
+    assert life.terminate("il", holder("il", "finance_officer")).code == "not_your_office"
+    assert life.terminate("il", life.applicant).code == "not_your_office"
+    assert life.terminate("az").status == "counted"
+    assert (life.stage(), life.state.stage_reason) == (Stage.TERMINATED, "az: It leads nowhere.")
+    assert life.terminate("il").code == "stage_closed"
+
+
+def test_nothing_more_is_decided_or_paid_after_a_termination_and_what_was_paid_is_claimed_back() -> None:
+    life = paid_life()
+    life.now = life.state.reports[0].ends_at
+    life.report(1)
+    assert [one for one in life.state.matters if one.is_open]
+    life.terminate("il")
+    assert not [one for one in life.state.matters if one.is_open]
+    assert life.authorise(2, "il").code == "stage_closed"
+    assert life.hold(2, "il").code == "stage_closed"
+    paid, accepted = spent_of(life, "il", "ILS")
+    assert (claim_of(life).amounts, accepted) == ((Amount(paid, "ILS"),), 0)
+    assert {one.task for one in life.waited_for()} == {Task.AUTHORISE}
+    number = number_of(life)
+    for side in life.sides:
+        life.authorise(number, side)
+        life.confirm(number, side)
+    assert life.state.is_over
+    assert life.waited_for() == []
+    balances = check(ledger_of(life.entries))
+    # What was committed and never paid is given back; what was paid and came back stays used.
+    assert per_side(balances, Account.COMMITTED)["il", "ILS"] == paid
+    assert {place: minor for place, minor in book_of(life.state).balances.items() if minor} == balances
+
+
+def test_a_payment_on_its_way_to_the_bank_is_seen_to_its_end_after_a_termination() -> None:
+    life = active_life()
+    life.away = {"az"}
+    for side in life.sides:
+        life.authorise(1, side)
+    assert life.state.tranches[0].shares["il"].state is PaymentState.INSTRUCTED
+    life.terminate("il")
+    assert not [one for one in life.state.tranches if one.is_recovery]
+    assert ending.is_under_way(life.state)
+    assert {one.task for one in life.waited_for()} == {Task.CONFIRM, Task.INSTRUCT}
+    life.away = set()
+    life.settle()
+    for side in life.sides:
+        assert life.confirm(1, side).status == "counted"
+    assert claim_of(life).amounts == life.state.tranches[0].shares["il"].amounts
+    check(ledger_of(life.entries))
+
+
+def test_a_side_that_paid_alone_has_its_money_back_whatever_the_other_did() -> None:
+    life = active_life()
+    for side in life.sides:
+        life.authorise(1, side)
+    life.confirm(1, "il")
+    told = life.state.tranches[0].shares["az"].instructions[0]
+    life.bank(1, "az", BankOutcome.RETURNED, told)
+    life.pass_time(timedelta(days=40))
+    assert life.state.tranches[0].is_diverged
+    life.terminate("il")
+    number = number_of(life)
+    assert set(life.state.tranches[-1].shares) == {"il"}
+    assert life.authorise(number, "il").status == "counted"
+    assert claim_of(life).state is PaymentState.INSTRUCTED
+    life.confirm(number, "il")
+    assert life.state.is_over
+
+
+def test_a_terminated_initiative_of_which_nothing_was_paid_is_over_at_once() -> None:
+    life = active_life()
+    life.terminate("il")
+    assert life.state.is_over
+    assert codes(ledger_of(life.entries))[-1] == Code.COMMITMENT_RELEASED
+
+
+@pytest.mark.parametrize("stage", [Stage.ELIGIBILITY, Stage.DECISION, Stage.CONTRACTING])
+def test_before_it_is_active_nobody_terminates(stage: Stage) -> None:
+    life = Life(*two_sides()).begin().reach(stage)
+    assert life.terminate("il").code == "stage_closed"
