@@ -227,6 +227,24 @@ class Office:
 
         await eventually(reached)
 
+    async def until_share(self, initiative: str, number: int, side: str, state: str) -> None:
+        """Wait until one side's part of a tranche is in a state."""
+
+        async def reached() -> bool:
+            tranches = (await self.get("il-auditor", f"/v1/initiatives/{initiative}/tranches"))["items"]
+            return str(tranches[number - 1]["shares"][side]["state"]) == state
+
+        await eventually(reached)
+
+    async def recovery(self, initiative: str) -> dict[str, Any]:
+        """The tranche that is claimed back, once the workflow has made it."""
+
+        async def made() -> dict[str, Any] | None:
+            tranches = (await self.get("il-auditor", f"/v1/initiatives/{initiative}/tranches"))["items"]
+            return next((one for one in tranches if one["trigger"] == "recovery"), None)
+
+        return await eventually(made)
+
     async def stage(self, initiative: str) -> str:
         """Where an initiative stands."""
         found: str = (await self.get("il-auditor", f"/v1/initiatives/{initiative}"))["stage"]

@@ -18,7 +18,7 @@ from countersign.api.initiatives import IDENTIFIER
 from countersign.api.schemas import BalanceView, LedgerPage, StatementsView, TransactionView, YearView
 from countersign.domain.amounts import decimal
 from countersign.domain.audit import rfc3339
-from countersign.domain.ledger import Account
+from countersign.domain.ledger import Account, Place, standings
 from countersign.store import ledger
 from countersign.store.initiatives import Initiative
 from countersign.store.ledger import Position
@@ -72,6 +72,9 @@ async def read(
         items=[TransactionView(**one.model_dump(exclude={"initiative"})) for one in found[:limit]],
         next=None if last is None else f"{last.sequence}.{last.number}",
         balances=[_balance(one.directorate, one.unit, one.account, one.minor) for one in balances],
+        standings=list(
+            standings({Place(one.directorate, one.unit, Account(one.account)): one.minor for one in balances})
+        ),
     )
 
 

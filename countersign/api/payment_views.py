@@ -35,7 +35,7 @@ class ShareView(BaseModel):
     """One side's part of a tranche. ``end_to_end_ids`` are those in force, ``payments`` every attempt.
 
     ``authorised_for`` is on whose behalf it was authorised, ``held_from`` what a held one was. By whom it is held and
-    why is shown to its own side and to auditors.
+    why is shown to its own side and to auditors. ``claims`` is what each partner is asked to give back.
     """
 
     amounts: list[Amount]
@@ -47,6 +47,7 @@ class ShareView(BaseModel):
     held_from: PaymentState | None = None
     held_by: str | None = None
     held_reasons: str | None = None
+    claims: dict[str, list[Amount]] | None = None
     end_to_end_ids: list[str]
     payments: list[PaymentView]
 
@@ -120,6 +121,7 @@ def _share(one: Share, *, own: bool) -> ShareView:
         held_from=one.held_from,
         held_by=one.held_by if own else None,
         held_reasons=one.held_reasons if own else None,
+        claims=None if one.claims is None else {who: list(some) for who, some in one.claims.items()},
         end_to_end_ids=[payment.end_to_end_id for payment in one.current],
         payments=[
             PaymentView(

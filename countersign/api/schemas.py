@@ -14,7 +14,7 @@ from countersign.domain.agreement import MatterKind
 from countersign.domain.amounts import Amount
 from countersign.domain.audit import AuditEntry
 from countersign.domain.initiative import Condition
-from countersign.domain.ledger import Account, Entry
+from countersign.domain.ledger import Account, Entry, Standing
 from countersign.domain.mandate import MandateKind
 from countersign.domain.matter import Matter, Response
 from countersign.domain.model import MessageId, Sha256
@@ -250,11 +250,15 @@ class YearView(BalanceView):
 
 
 class LedgerPage(BaseModel):
-    """Transactions in order with the cursor of the next page, and the balances of the initiative as they stand now."""
+    """Transactions in order with the cursor of the next page, and the balances of the initiative as they stand now.
+
+    ``standings`` is what the balances come to for each side and unit: what was allocated, paid and used of it.
+    """
 
     items: list[TransactionView]
     next: str | None = None
     balances: list[BalanceView]
+    standings: list[Standing]
 
 
 class StatementsView(BaseModel):

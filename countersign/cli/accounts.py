@@ -61,11 +61,25 @@ def ledger(
             found = caller.get(path, limit=_PAGE, cursor=cursor)
             items, cursor = items + found["items"], found["next"]
     if as_json:
-        print_json({"items": items, "next": None, "balances": found["balances"]})
+        print_json(found | {"items": items, "next": None})
         return
     say_table(
         ("entry", "at", "side", "what", "from", "to", "amount"),
         ((str(one["sequence"]), instant(one["at"]), one["directorate"], *_told(one)) for one in items),
+    )
+    say_table(
+        ("side", "allocated", "on its way", "paid", "back", "accepted costs", "unspent"),
+        (
+            (
+                one["directorate"],
+                *(
+                    signed(one[what], one["unit"])
+                    for what in ("committed", "instructed", "disbursed", "recovered", "accepted", "unspent")
+                ),
+            )
+            for one in found["standings"]
+        ),
+        title="Each side",
     )
     say_table(
         ("side", "account", "balance"),

@@ -19,7 +19,7 @@ from countersign.cli.client import (
     new_key,
     read_json,
 )
-from countersign.cli.output import DEFAULT_HOME, HomeOption, JsonOption, print_json, say
+from countersign.cli.output import DEFAULT_HOME, HomeOption, JsonOption, print_json, say, tell_answered
 from countersign.domain.canonical import content_hash
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def report(
     with calling(home, url, name, as_json) as caller:
         path = initiative_path(initiative, f"/reports/{number}")
         answered = caller.call("POST", path, content=content, key=key).json()
-    _tell(answered, f"Report {number} is submitted", as_json)
+    tell_answered(answered, f"Report {number} is submitted", as_json)
 
 
 def withdraw(
@@ -119,14 +119,7 @@ def withdraw(
     with calling(home, url, name, as_json) as caller:
         path = initiative_path(initiative, "/withdrawal")
         answered = caller.post(path, {"reasons": reasons}, key=checked_key(key))
-    _tell(answered, f"{initiative} is withdrawn", as_json)
-
-
-def _tell(answered: Any, done: str, as_json: bool) -> None:
-    if as_json:
-        print_json(answered)
-    else:
-        say(f"{done} (entry {answered['sequence']}).")
+    tell_answered(answered, f"{initiative} is withdrawn", as_json)
 
 
 def _key_of(content: bytes, proposal: Any) -> str:

@@ -221,7 +221,7 @@ def authorise(
             caller,
             initiative,
             tranche,
-            side or _side_of(name),
+            side or side_of(name),
             "authorisation",
             key,
             as_json,
@@ -244,7 +244,7 @@ def confirm(
     """Confirm that your side's part was paid; never by, or for, whoever authorised it."""
     with calling(home, url, name, as_json) as caller:
         _finance(
-            caller, initiative, tranche, side or _side_of(name), "confirmation", key, as_json, _for(delegator)
+            caller, initiative, tranche, side or side_of(name), "confirmation", key, as_json, _for(delegator)
         )
 
 
@@ -263,7 +263,7 @@ def hold(
     """Stop your side's part of a tranche before its bank is told."""
     with calling(home, url, name, as_json) as caller:
         body = {"reasons": reasons}
-        _finance(caller, initiative, tranche, side or _side_of(name), "hold", key, as_json, body)
+        _finance(caller, initiative, tranche, side or side_of(name), "hold", key, as_json, body)
 
 
 @pay.command()
@@ -281,7 +281,7 @@ def resume(
     """Let a held part go on; one that had been authorised is authorised anew."""
     with calling(home, url, name, as_json) as caller:
         body = {"reasons": reasons}
-        _finance(caller, initiative, tranche, side or _side_of(name), "resumption", key, as_json, body)
+        _finance(caller, initiative, tranche, side or side_of(name), "resumption", key, as_json, body)
 
 
 def _finance(
@@ -305,7 +305,7 @@ def _for(delegator: str | None) -> dict[str, str] | None:
     return None if delegator is None else {"on_behalf_of": delegator}
 
 
-def _side_of(name: str | None) -> str:
+def side_of(name: str | None) -> str:
     """The side that an embedded default's person is listed with."""
     from countersign.runtime.embedded import identity
 

@@ -93,6 +93,14 @@ def amounts(some: Iterable[Mapping[str, Any]]) -> str:
     return ", ".join(str(Amount(one["minor"], one["unit"])) for one in some)
 
 
+def tell_answered(answered: Mapping[str, Any], done: str, as_json: bool) -> None:
+    """Tell that a message counted: as JSON, or as what is ``done`` and the audit entry that says so."""
+    if as_json:
+        print_json(answered)
+    else:
+        say(f"{done} (entry {answered['sequence']}).")
+
+
 def signed(minor: int, unit: str) -> str:
     """Minor units that may be negative, written like an amount."""
     return f"{'-' if minor < 0 else ''}{Amount(abs(minor), unit)}"

@@ -100,6 +100,25 @@ class Transaction(Model):
     entries: tuple[Entry, ...]
 
 
+class Standing(Model):
+    """Where one side's money, or its hours, stand in a unit: all in minor units, none of them negative.
+
+    ``accepted`` is what partners have shown to have spent or used; ``available`` what may still be let go, and
+    ``unspent`` what was paid, did not come back and was not accepted.
+    """
+
+    directorate: str
+    unit: str
+    reserved: int
+    committed: int
+    instructed: int
+    disbursed: int
+    recovered: int
+    accepted: int
+    available: int
+    unspent: int
+
+
 class Place(NamedTuple):
     """Whose balance, in which unit, on which account."""
 
@@ -204,6 +223,32 @@ def faults(entries: Iterable[AuditEntry], ledger: Iterable[Transaction]) -> list
         what = "is missing" if place not in there else "was altered" if place in due else "was added"
         found.append(f"transaction {place[0]}.{place[1]} {what}")
     return found
+
+
+def standings(balances: Mapping[Place, int]) -> tuple[Standing, ...]:
+    """What balances come to, for each side and unit: its allocation and what became of it."""
+    pots = sorted({(one.directorate, one.unit) for one in balances})
+    return tuple(_standing(side, unit, balances) for side, unit in pots)
+
+
+def _standing(side: str, unit: str, balances: Mapping[Place, int]) -> Standing:
+    def on(account: Account) -> int:
+        return abs(balances.get(Place(side, unit, account), 0))
+
+    committed, instructed, disbursed = on(Account.COMMITTED), on(Account.INSTRUCTED), on(Account.DISBURSED)
+    recovered, accepted = on(Account.RECOVERED), on(Account.ACCEPTED)
+    return Standing(
+        directorate=side,
+        unit=unit,
+        reserved=on(Account.RESERVED),
+        committed=committed,
+        instructed=instructed,
+        disbursed=disbursed,
+        recovered=recovered,
+        accepted=accepted,
+        available=max(0, committed - instructed - disbursed),
+        unspent=max(0, disbursed - recovered - accepted),
+    )
 
 
 def postings(before: InitiativeState, entries: Iterable[AuditEntry]) -> tuple[Transaction, ...]:

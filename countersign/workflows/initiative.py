@@ -367,10 +367,14 @@ class InitiativeWorkflow:
 
     async def _carry_out_next_period(self) -> None:
         """Wait for the next report to be accepted; the last one leads to the closing."""
+
+        def ended() -> bool:
+            return self._stage is not Stage.ACTIVE
+
         report = self._state.next_report()
         if report is None:
             # What is put before both sides for the closure must be final: nothing that was let go is still to pay.
-            await self._wait(lambda: steps.all_paid(self._state))
+            await self._wait(lambda: ended() or steps.all_paid(self._state))
             await self._go(Stage.ACTIVE, Stage.CLOSING)
             return
         number = report.number
@@ -380,11 +384,13 @@ class InitiativeWorkflow:
             return current is not None and current.state in states
 
         if not await self._wait(
-            lambda: not in_state(ReportState.SCHEDULED), report.due_at, summary=f"report {number} due"
+            lambda: ended() or not in_state(ReportState.SCHEDULED),
+            report.due_at,
+            summary=f"report {number} due",
         ):
             await self._keeping.take(lambda state, _: steps.overdue(state, number))
-        await self._wait(lambda: in_state(ReportState.ACCEPTED))
-        if not report.final:
+        await self._wait(lambda: ended() or in_state(ReportState.ACCEPTED))
+        if not report.final and not ended():
             await self._continue_as_new()
 
     async def _close(self) -> None:

@@ -1,0 +1,89 @@
+"""Ending before the end, and giving back: termination, disallowed costs, claims."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from countersign.api.carrying_out import Number, Side
+from countersign.api.dependencies import Here, Key, Me, Record, Workflows
+from countersign.api.errors import Problem, documented
+from countersign.api.schemas import Answered, Body, ReasonsBody
+from countersign.domain.agreement import Identifier
+from countersign.domain.commands import PositiveAmount
+from countersign.domain.recovery import ACTION
+from countersign.domain.text import Reasons
+from countersign.store import documents, trail
+from countersign.workflows.initiative import InitiativeWorkflow
+from countersign.workflows.messages import DisallowCosts, Terminate, WriteOff
+
+router = APIRouter(prefix="/initiatives/{identifier}", tags=["carrying out"])
+
+
+class DisallowanceBody(Body):
+    """So much of a partner's accepted costs is not eligible, and why."""
+
+    partner: Identifier
+    amount: PositiveAmount
+    reasons: Reasons
+
+
+@router.post(
+    "/termination",
+    responses=documented("not_your_office", "conflict_of_interest", "stage_closed", "not_found"),
+)
+async def terminate(body: ReasonsBody, here: Here, me: Me, key: Key, workflows: Workflows) -> Answered:
+    """End an active initiative, by the office that speaks for the caller's side; what was not spent is claimed back."""
+    command = Terminate(id=key, caller=me.caller, reasons=body.reasons)
+    answer = await workflows.tell(here.id, InitiativeWorkflow.terminate, command)
+    return Answered(sequence=answer.sequence)
+
+
+@router.post(
+    "/reports/{number}/disallowance",
+    responses=documented("not_your_office", "conflict_of_interest", "stage_closed", "not_found", "invalid"),
+)
+async def disallow(
+    number: Number, body: DisallowanceBody, here: Here, me: Me, key: Key, workflows: Workflows
+) -> Answered:
+    """Take back that costs of a partner were accepted; whoever certifies the caller's side's costs does this."""
+    command = DisallowCosts(
+        id=key,
+        caller=me.caller,
+        report=number,
+        partner=body.partner,
+        amount=body.amount,
+        reasons=body.reasons,
+    )
+    answer = await workflows.tell(here.id, InitiativeWorkflow.disallow_costs, command)
+    return Answered(sequence=answer.sequence)
+
+
+@router.get("/tranches/{number}/claim", responses=documented("unauthenticated", "not_found"))
+async def claim(number: Number, here: Here, record: Record) -> dict[str, Any]:
+    """What is claimed back with a tranche: from which partner how much, under which reference."""
+    async with record.reading() as connection:
+        made = [one.entry for one in await trail.search(connection, action=ACTION, initiative=here.id)]
+        subject = next((one.subject for one in made if one.body["tranche"]["number"] == number), None)
+        body = await documents.find(connection, subject) if subject is not None else None
+    if body is None:
+        raise Problem("not_found", f"nothing is claimed back with tranche {number}")
+    return body
+
+
+@router.post(
+    "/tranches/{number}/{directorate}/write-off",
+    responses=documented(
+        *("not_your_office", "four_eyes", "conflict_of_interest", "out_of_order", "not_found"),
+    ),
+)
+async def write_off(
+    number: Number, directorate: Side, body: ReasonsBody, here: Here, me: Me, key: Key, workflows: Workflows
+) -> Answered:
+    """Give up what the caller's side claims and does not get; never by whoever made the claim."""
+    if directorate != me.caller.directorate:
+        raise Problem("not_your_office", "each side gives up its own claims")
+    command = WriteOff(id=key, caller=me.caller, tranche=number, reasons=body.reasons)
+    answer = await workflows.tell(here.id, InitiativeWorkflow.write_off, command)
+    return Answered(sequence=answer.sequence)

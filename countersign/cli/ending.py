@@ -1,0 +1,122 @@
+"""Ending before the end, and giving back: ``terminate``, ``disallow``, and ``pay claim`` and ``pay write-off``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from countersign.cli.client import (
+    AsOption,
+    InitiativeArgument,
+    KeyOption,
+    ReasonsOption,
+    UrlOption,
+    calling,
+    checked_key,
+    initiative_path,
+)
+from countersign.cli.offices import SideOption, TrancheArgument, pay, side_of
+from countersign.cli.output import (
+    DEFAULT_HOME,
+    Failure,
+    HomeOption,
+    JsonOption,
+    Status,
+    amounts,
+    print_json,
+    say_table,
+    tell_answered,
+)
+from countersign.domain.amounts import parse_amount
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.command()(terminate)
+    app.command()(disallow)
+    pay.command()(claim)
+    pay.command("write-off")(write_off)
+
+
+def terminate(
+    initiative: InitiativeArgument,
+    reasons: ReasonsOption,
+    name: AsOption = None,
+    key: KeyOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End an active initiative, by the office that speaks for your side; what was not spent is claimed back."""
+    with calling(home, url, name, as_json) as caller:
+        path = initiative_path(initiative, "/termination")
+        answered = caller.post(path, {"reasons": reasons}, key=checked_key(key))
+    tell_answered(answered, f"{initiative} is terminated", as_json)
+
+
+def disallow(
+    initiative: InitiativeArgument,
+    report: Annotated[int, typer.Argument(metavar="REPORT", min=1, help="The report's number.")],
+    partner: Annotated[str, typer.Option(help="The partner whose costs they are, by its id.")],
+    amount: Annotated[str, typer.Option(help="How much, as `1,250.00 ILS`.")],
+    reasons: ReasonsOption,
+    name: AsOption = None,
+    key: KeyOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take back that costs of a partner were accepted; whoever certifies your side's costs does this."""
+    try:
+        parsed = parse_amount(amount)
+    except ValueError as problem:
+        raise Failure(str(problem), Status.USAGE) from None
+    body = {"partner": partner, "amount": {"minor": parsed.minor, "unit": parsed.unit}, "reasons": reasons}
+    with calling(home, url, name, as_json) as caller:
+        path = initiative_path(initiative, f"/reports/{report}/disallowance")
+        answered = caller.post(path, body, key=checked_key(key))
+    tell_answered(answered, f"{parsed} of {partner}'s costs in report {report} are disallowed", as_json)
+
+
+def claim(
+    initiative: InitiativeArgument,
+    tranche: TrancheArgument,
+    name: AsOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what is claimed back with a tranche: from which partner how much, under which reference."""
+    with calling(home, url, name, as_json) as caller:
+        found = caller.get(initiative_path(initiative, f"/tranches/{tranche}/claim"))
+    if as_json:
+        print_json(found)
+        return
+    say_table(
+        ("side", "partner", "amount", "reference"),
+        (
+            (side, one["partner"] or "", amounts([one["amount"]]), one["end_to_end_id"])
+            for side, some in found["claims"].items()
+            for one in some
+        ),
+    )
+
+
+def write_off(
+    initiative: InitiativeArgument,
+    tranche: TrancheArgument,
+    reasons: ReasonsOption,
+    name: AsOption = None,
+    side: SideOption = None,
+    key: KeyOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give up what your side claims back and does not get, by the office that speaks for it; not whoever claimed it."""
+    own = side or side_of(name)
+    with calling(home, url, name, as_json) as caller:
+        path = initiative_path(initiative, f"/tranches/{tranche}/{own}/write-off")
+        answered = caller.post(path, {"reasons": reasons}, key=checked_key(key))
+    tell_answered(answered, f"What {own} claims with tranche {tranche} is given up", as_json)
