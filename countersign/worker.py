@@ -19,7 +19,7 @@ from countersign.activities.budgets import Budgets
 from countersign.activities.deadlines import working_day_deadlines
 from countersign.activities.mandates import Mandates
 from countersign.activities.outbox import Outbox
-from countersign.activities.payments import Bank, OnRecord, Payments
+from countersign.activities.payments import AnsweringBank, Bank, OnRecord, Payments
 from countersign.activities.record import Recording
 from countersign.activities.signing import Signing
 from countersign.domain.agreement import ProgrammeAgreement
@@ -90,7 +90,7 @@ def workers(
 
 def _bank(database: Database, settings: Settings) -> Bank:
     if settings.payment_outbox is None:
-        return OnRecord(database)
+        return AnsweringBank(database) if settings.bank == "answering" else OnRecord(database)
     return Outbox(database, settings.payment_outbox, settings.signing_keys)
 
 

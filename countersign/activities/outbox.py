@@ -15,7 +15,7 @@ import structlog
 from temporalio.exceptions import ApplicationError
 
 from countersign.activities.accounts import accounts_of
-from countersign.activities.payments import PaymentOrder
+from countersign.activities.payments import Answered, PaymentOrder
 from countersign.banking.pain001 import Order, Transfer, credit_transfer, message_id
 from countersign.domain.errors import RuleBroken
 from countersign.domain.funding import Instruction
@@ -44,7 +44,7 @@ class Outbox:
     def __init__(self, database: Database, directory: Path, accounts: Path | None) -> None:
         self._database, self._directory, self._accounts = database, directory, accounts
 
-    async def instruct(self, order: PaymentOrder) -> None:
+    async def instruct(self, order: PaymentOrder) -> Answered:
         """Have exactly one file in the outbox for what is money in an order. Raises like :class:`payments.Bank`."""
         money = tuple(one for one in order.instructions if one.is_money and not order.claim)
         unbanked = tuple(one for one in order.instructions if one not in money)
@@ -70,6 +70,7 @@ class Outbox:
                     reason=reason,
                 )
                 raise ApplicationError(reason, type="payment_waits") from error
+        return Answered()
 
     async def _file(self, order: PaymentOrder, money: tuple[Instruction, ...]) -> None:
         name = message_id(one.end_to_end_id for one in money)

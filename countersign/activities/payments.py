@@ -7,6 +7,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Protocol
 
+from pydantic import Field
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
@@ -32,7 +33,16 @@ class PaymentOrder(Model):
     claim: bool = False
 
 
-class Instructed(Model):
+class Answered(Model):
+    """What a bank said at once: the payments that it has booked, by end-to-end id, each with its own reference.
+
+    A bank that is told by files says nothing here; its statement comes later.
+    """
+
+    booked: dict[str, str] = Field(default_factory=dict)
+
+
+class Instructed(Answered):
     """The sides whose banks were told."""
 
     directorates: tuple[str, ...]
@@ -41,7 +51,7 @@ class Instructed(Model):
 class Bank(Protocol):
     """The way to the banks of the sides that a worker serves."""
 
-    async def instruct(self, order: PaymentOrder) -> None:
+    async def instruct(self, order: PaymentOrder) -> Answered:
         """Tell the side's bank of every instruction of an order, each once, however often this is asked.
 
         Raises:
@@ -51,12 +61,12 @@ class Bank(Protocol):
 
 
 class OnRecord:
-    """No bank at all: what is on record counts as told. For the embedded default, and for sides that pay by hand."""
+    """No bank at all: what is on record counts as told. For sides that pay by hand."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def instruct(self, order: PaymentOrder) -> None:
+    async def instruct(self, order: PaymentOrder) -> Answered:
         """Put the instructions on record; the end-to-end id keeps a retry from paying twice."""
         await payments.instruct(
             self._database,
@@ -66,6 +76,20 @@ class OnRecord:
             instructions=order.instructions,
             at=order.at,
         )
+        return Answered()
+
+
+class AnsweringBank(OnRecord):
+    """A stand-in that answers directly: whatever money it is told to pay is booked, and it says so at once.
+
+    For the embedded default, which has no bank. Nobody is told to give back what is claimed: of that it says nothing.
+    """
+
+    async def instruct(self, order: PaymentOrder) -> Answered:
+        """Put the instructions on record, and answer; asked again, it answers the same."""
+        await super().instruct(order)
+        money = [one.end_to_end_id for one in order.instructions if one.is_money and not order.claim]
+        return Answered(booked={one: f"BOOKED-{one}" for one in money})
 
 
 class Payments:
@@ -78,15 +102,16 @@ class Payments:
     async def instruct_here(self, orders: list[PaymentOrder]) -> Instructed:
         """Instruct for the sides that this very worker serves; the others are left to their own (ADR 0010)."""
         done: list[str] = []
+        booked: dict[str, str] = {}
         for order in orders:
             if order.directorate in self._served:
                 # What goes wrong here is tried again on the side's queue, where it is seen to wait.
                 with suppress(RecordAway, ApplicationError):
-                    await self._bank.instruct(order)
+                    booked |= (await self._bank.instruct(order)).booked
                     done.append(order.directorate)
-        return Instructed(directorates=tuple(done))
+        return Instructed(directorates=tuple(done), booked=booked)
 
     @activity.defn(name="instruct_payment")
-    async def instruct_payment(self, order: PaymentOrder) -> None:
+    async def instruct_payment(self, order: PaymentOrder) -> Answered:
         """Instruct for the side whose queue this is."""
-        await self._bank.instruct(order)
+        return await self._bank.instruct(order)

@@ -313,13 +313,17 @@ class TrancheWrittenOff(FromMessage):
 
 
 class FromBank(FromMessage):
-    """What a side's bank said of one payment. ``statement`` is the content hash of the file that says it."""
+    """What a side's bank said of one payment. ``statement`` is the content hash of the file that says it.
 
+    A bank that answers directly says it in no file, and in no message: then ``fingerprint`` is empty.
+    """
+
+    fingerprint: str = ""
     number: int
     directorate: str
     end_to_end_id: str
     amount: Amount
-    statement: str
+    statement: str | None = None
     on: date | None = None
     bank_reference: str | None = None
 

@@ -31,6 +31,7 @@ from countersign.domain.facts import (
     MatterOpened,
     MatterVoided,
     NewCondition,
+    PaymentBooked,
     PositionCountersigned,
     ReportAccepted,
     ReportFellOverdue,
@@ -358,16 +359,36 @@ def to_instruct(state: InitiativeState, tranche: Tranche) -> dict[str, tuple[Ins
 
 
 def instructed(
-    state: InitiativeState, number: int, told: Mapping[str, tuple[Instruction, ...]]
+    state: InitiativeState,
+    number: int,
+    told: Mapping[str, tuple[Instruction, ...]],
+    booked: Mapping[str, str] | None = None,
 ) -> list[Happened]:
     """Those sides' banks were told to pay their part of a tranche, under those end-to-end ids.
+
+    ``booked`` are those that a bank answered at once, with its reference.
 
     Whatever became of the other sides' parts meanwhile: a bank that was told cannot be untold.
     """
     tranche = state.tranche(number)
     if tranche is None or not told or not set(told) <= set(tranche.to_instruct):
         return []
-    return [Happened(TrancheInstructed(number=number, instructions=dict(told)))]
+    answers = [
+        PaymentBooked(
+            number=number,
+            directorate=side,
+            end_to_end_id=one.end_to_end_id,
+            amount=one.amount,
+            bank_reference=booked[one.end_to_end_id],
+        )
+        for side, some in told.items()
+        for one in some
+        if booked and one.end_to_end_id in booked
+    ]
+    return [
+        Happened(TrancheInstructed(number=number, instructions=dict(told))),
+        *(Happened(one) for one in answers),
+    ]
 
 
 def release_closing_tranche(state: InitiativeState) -> list[Happened]:

@@ -71,6 +71,10 @@ class Settings(BaseSettings):
     its bank (``pain.001``). Unset, instructions are put on record and nothing else. With it, the worker needs the
     accounts of each side, ``<directorate>.accounts.toml``, next to its signing key."""
 
+    bank: Literal["none", "answering"] = "none"
+    """What there is without an outbox: no bank at all, for sides that pay by hand, or a stand-in that answers at once
+    that everything is booked, as the embedded default has it. Never the latter with real money."""
+
     serve_initiatives: bool = True
     """Whether this worker serves the main task queue. A directorate's own worker does not."""
 

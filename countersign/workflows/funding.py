@@ -6,7 +6,7 @@ import asyncio
 
 from temporalio import workflow
 
-from countersign.activities.payments import Instructed, PaymentOrder
+from countersign.activities.payments import Answered, Instructed, PaymentOrder
 from countersign.domain import steps
 from countersign.domain.funding import Tranche
 from countersign.workflows import options
@@ -42,7 +42,7 @@ class Funding:
             )
             told = [one for one in orders if one.directorate in here.directorates]
             if told:
-                await self._keeper.take(_instructed(*told))
+                await self._keeper.take(_instructed(told, here.booked))
             for order in orders:
                 if order not in told:
                     self._ask(order)
@@ -76,19 +76,20 @@ class Funding:
 
     async def _instruct(self, order: PaymentOrder) -> None:
         """Have a side's own worker tell its bank, and put that on record."""
-        await workflow.execute_activity(
+        answered: Answered | None = await workflow.execute_activity(
             "instruct_payment",
             order,
+            result_type=Answered,
             task_queue=options.directorate_queue(order.directorate),
             summary=f"tranche {order.tranche}, {order.directorate}",
             **options.SIDE,
         )
-        await self._keeper.take(_instructed(order))
+        await self._keeper.take(_instructed([order], answered.booked if answered else {}))
         del self._asked[order.tranche, order.directorate]
 
 
-def _instructed(*orders: PaymentOrder) -> Rule:
-    """The rule by which it is on record that banks were told, all of one tranche."""
+def _instructed(orders: list[PaymentOrder], booked: dict[str, str]) -> Rule:
+    """The rule by which it is on record that banks were told, all of one tranche, and what they answered at once."""
     number = orders[0].tranche
     told = {order.directorate: order.instructions for order in orders}
-    return lambda state, _: steps.instructed(state, number, told)
+    return lambda state, _: steps.instructed(state, number, told, booked)

@@ -129,7 +129,7 @@ async def test_both_directorates_auditors_and_those_who_take_part_read_it_and_no
 
 async def test_an_initiative_without_money_has_an_empty_ledger(office: Office, initiative: str) -> None:
     path = f"/v1/initiatives/{initiative}/ledger"
-    assert await office.get("il-lead", path) == {"items": [], "next": None, "balances": []}
+    assert await office.get("il-lead", path) == {"items": [], "next": None, "balances": [], "standings": []}
     exported = await office.call("il-lead", "GET", f"{path}?format=csv")
     assert len(exported.text.splitlines()) == 1
 

@@ -25,6 +25,7 @@ from countersign.domain.ledger import (
     faults,
     ledger_of,
     postings,
+    standings,
 )
 from countersign.domain.matter import Response
 from countersign.domain.stage import Stage
@@ -285,3 +286,21 @@ def test_what_came_back_returns_to_the_treasury_and_is_confirmed_with_the_rest_o
     again = check(ledger_of(life.entries))
     assert per_side(again, Account.DISBURSED) == per_side(paid, Account.DISBURSED)
     assert again == {place: value for place, value in book_of(life.state).balances.items() if value}
+
+
+def test_hours_given_and_hours_used_stand_beside_each_other_like_money() -> None:
+    life = Life(*three_sides()).begin().reach(Stage.CLOSED)
+    found = {(one.directorate, one.unit): one for one in standings(book_of(life.state).balances)}
+    hours = found["il", "GPUh"]
+    assert hours.committed == hours.disbursed == hours.accepted == 1009
+    assert (hours.instructed, hours.available, hours.unspent) == (0, 0, 0)
+    part = Life(*three_sides()).begin().reach(Stage.ACTIVE)
+    for side in part.sides:
+        part.authorise(1, side)
+    part.confirm(1, "il")
+    hours = {(one.directorate, one.unit): one for one in standings(book_of(part.state).balances)}[
+        "il", "GPUh"
+    ]
+    given = hours.disbursed
+    assert (hours.committed, hours.available, hours.unspent) == (1009, 1009 - given, given)
+    assert 0 < given < 1009

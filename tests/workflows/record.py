@@ -149,6 +149,18 @@ async def report_returned(life: Carried) -> None:
     await life.carry_to(Stage.CLOSED)
 
 
+async def terminated(life: Carried) -> None:
+    """A side ends it after the first tranche was paid; both have their money back."""
+    await life.carry_to(Stage.ACTIVE)
+    while (one := await life.next()).task is not Task.REPORT:
+        await life.do(one)
+    await life.terminate("az")
+    await life.reached(Stage.TERMINATED)
+    while not (await life.state()).is_over:
+        await life.do(await life.next())
+    await life.handle.result()
+
+
 async def by_signal(life: Carried) -> None:
     """A sign-off as a signal, the same once more, and signals that are no sign-offs."""
     first = await life.command(await life.next())
@@ -176,6 +188,7 @@ LIVES: Final[dict[str, tuple[int, Callable[[Carried], Awaitable[None]]]]] = {
     "conditions": (12, conditions),
     "waits-for-money": (12, waits_for_money),
     "report-returned": (12, report_returned),
+    "terminated": (12, terminated),
     "by-signal": (12, by_signal),
 }
 """Each life with its duration in months; a report falls due every six."""

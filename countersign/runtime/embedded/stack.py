@@ -142,6 +142,8 @@ class Stack:
             "COUNTERSIGN_ISSUERS": json.dumps(settings.issuers),
             "COUNTERSIGN_AGREEMENT": str(agreement),
             "COUNTERSIGN_SIGNING_KEYS": str(self.home.keys),
+            # Whoever tries it out has no bank.
+            "COUNTERSIGN_BANK": os.environ.get("COUNTERSIGN_BANK", "answering"),
             "COUNTERSIGN_HOST": "127.0.0.1",
             "COUNTERSIGN_PORT": str(ports.api),
         }

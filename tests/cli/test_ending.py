@@ -1,0 +1,66 @@
+"""Ending before the end, and giving back, at the command line."""
+
+from __future__ import annotations
+
+import pytest
+from temporalio.testing import TimeSkipper
+
+from countersign.runtime.embedded.services import Services
+from tests.cli.conftest import Terminal
+from tests.journeys.journey import Journey
+from tests.people import Office, minimal_proposal
+
+
+@pytest.fixture
+async def journey(office: Office, services: Services, skipper: TimeSkipper) -> Journey:
+    """An active initiative whose first tranche is paid."""
+    own = Journey(office, services, skipper, minimal_proposal())
+    await own.submit()
+    await own.clear()
+    await own.approve_and_sign()
+    await own.pay(1)
+    return own
+
+
+async def test_a_side_ends_it_claims_its_money_back_and_gives_the_claim_up(
+    terminal: Terminal, journey: Journey
+) -> None:
+    why = ("--reasons", "The partner left.")
+    early = await terminal("pay", "claim", journey.id, "1", who="il-head")
+    assert (early.status, "nothing is claimed back" in early.err) == (1, True)
+    wrong = await terminal("terminate", journey.id, *why, who="il-officer")
+    assert (wrong.status, "not_your_office" in wrong.err) == (1, True)
+    ended = await terminal("terminate", journey.id, *why, who="il-head")
+    assert ended.status == 0, ended
+    assert "is terminated" in ended.out
+    number = str((await journey.office.recovery(journey.id))["number"])
+    claim = await terminal("pay", "claim", journey.id, number, who="il-head")
+    assert claim.status == 0, claim
+    assert any(line.split()[:2] == ["il", "dugma"] and "ILS" in line for line in claim.out.splitlines())
+    for act, who in (("authorise", "il-finance-1"), ("confirm", "il-finance-2")):
+        said = await terminal("pay", act, journey.id, number, who=who)
+        assert said.status == 0, said
+        await journey.office.until_share(
+            journey.id, int(number), "il", "instructed" if act == "authorise" else "recovered"
+        )
+    other = await terminal("pay", "write-off", journey.id, number, "--side", "az", *why, who="il-head")
+    assert (other.status, "not_your_office" in other.err) == (1, True)
+    given_up = await terminal.json("pay", "write-off", journey.id, number, *why, who="az-deputy")
+    assert given_up["status"] == "counted"
+    await journey.reach_end("terminated")
+    told = await terminal("ledger", journey.id)
+    assert "Each side" in told.out
+
+
+async def test_costs_are_disallowed_as_they_are_written(terminal: Terminal, journey: Journey) -> None:
+    await journey.report(1)
+    part = ("--partner", "dugma", "--reasons", "A private journey.")
+    shapeless = await terminal("disallow", journey.id, "1", "--amount", "much", *part, who="il-officer")
+    assert (shapeless.status, "is not an amount" in shapeless.err) == (2, True)
+    too_much = await terminal(
+        "disallow", journey.id, "1", "--amount", "99,000,000.00 ILS", *part, who="il-officer"
+    )
+    assert (too_much.status, "invalid" in too_much.err) == (1, True)
+    done = await terminal("disallow", journey.id, "1", "--amount", "1.00 ILS", *part, who="il-officer")
+    assert done.status == 0, done
+    assert "1.00 ILS of dugma's costs in report 1 are disallowed" in done.out
