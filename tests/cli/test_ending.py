@@ -7,19 +7,13 @@ from temporalio.testing import TimeSkipper
 
 from countersign.runtime.embedded.services import Services
 from tests.cli.conftest import Terminal
-from tests.journeys.journey import Journey
-from tests.people import Office, minimal_proposal
+from tests.journeys.journey import Journey, paid_journey
+from tests.people import Office
 
 
 @pytest.fixture
 async def journey(office: Office, services: Services, skipper: TimeSkipper) -> Journey:
-    """An active initiative whose first tranche is paid."""
-    own = Journey(office, services, skipper, minimal_proposal())
-    await own.submit()
-    await own.clear()
-    await own.approve_and_sign()
-    await own.pay(1)
-    return own
+    return await paid_journey(office, services, skipper)
 
 
 async def test_a_side_ends_it_claims_its_money_back_and_gives_the_claim_up(

@@ -13,7 +13,7 @@ from countersign.cli.rehearsal import report_of
 from countersign.domain.ids import workflow_id
 from countersign.domain.proposal import Proposal
 from countersign.runtime.embedded.services import Services
-from tests.people import Office
+from tests.people import Office, minimal_proposal
 
 Told = tuple[str, str]
 
@@ -197,6 +197,16 @@ class Journey:
                     mine = sums.setdefault(side, {})
                     mine[amount["unit"]] = mine.get(amount["unit"], 0) + amount["minor"]
         return sums
+
+
+async def paid_journey(office: Office, services: Services, skipper: TimeSkipper) -> Journey:
+    """A small active initiative whose first tranche both sides have paid."""
+    made = Journey(office, services, skipper, minimal_proposal())
+    await made.submit()
+    await made.clear()
+    await made.approve_and_sign()
+    await made.pay(1)
+    return made
 
 
 def asked_for(proposal: dict[str, Any]) -> dict[str, dict[str, int]]:

@@ -14,8 +14,8 @@ from countersign.domain.proposal import Proposal
 from countersign.runtime.embedded.services import Services
 from tests.api.test_bank_statements import brought, verdicts
 from tests.banking.making import details, entry
-from tests.journeys.journey import Journey
-from tests.people import Office, minimal_proposal
+from tests.journeys.journey import Journey, paid_journey
+from tests.people import Office
 
 pytestmark = pytest.mark.services
 
@@ -24,13 +24,7 @@ HEADS = {"il": "il-head", "az": "az-deputy"}
 
 @pytest.fixture
 async def journey(office: Office, services: Services, skipper: TimeSkipper) -> Journey:
-    """An active initiative whose first tranche both sides have paid."""
-    made = Journey(office, services, skipper, minimal_proposal())
-    await made.submit()
-    await made.clear()
-    await made.approve_and_sign()
-    await made.pay(1)
-    return made
+    return await paid_journey(office, services, skipper)
 
 
 async def post(journey: Journey, who: str, path: str, body: Any = None) -> Any:
