@@ -118,6 +118,7 @@ def values(sealed: Sealed) -> dict[str, list[str]]:
             f"{mine}/funding-agreements/{sealed.side}?language=en",
         ],
         "/v1/initiatives/{identifier}/tranches": [f"{mine}/tranches"],
+        "/v1/initiatives/{identifier}/tranches/{number}/claim": [f"{mine}/tranches/1/claim"],
         "/v1/initiatives/{identifier}/reports": [f"{mine}/reports"],
         "/v1/initiatives/{identifier}/audit": [f"{mine}/audit?limit=1000", f"{mine}/audit?start=5"],
         "/v1/initiatives/{identifier}/history": [f"{mine}/history", f"{mine}/history?format=temporal-json"],
