@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from pydantic import ValidationError
 from temporalio import activity
@@ -28,7 +29,7 @@ from countersign.domain.proposal import (
     is_administrative,
     summarise,
 )
-from countersign.domain.reporting import Report, costs_per_partner, costs_per_side, report_faults
+from countersign.domain.reporting import Against, Report, costs_per_partner, costs_per_side, report_faults
 from countersign.store import agreements, documents, record
 from countersign.store.budgets import BudgetExceeded
 from countersign.store.session import Database
@@ -71,11 +72,14 @@ class ProposalQuestion(Opening):
 
 
 class ReportQuestion(Model):
-    """A report of an initiative, to be held against its proposal."""
+    """A report of an initiative, to be held against its proposal (``proposal`` is the version in force)."""
 
     content_hash: str
     summary: ProposalSummary
     currencies: dict[str, str]
+    proposal: str | None = None
+    began_at: datetime | None = None
+    ends_at: datetime | None = None
 
 
 class ReportAnswer(Model):
@@ -175,18 +179,30 @@ class Recording:
     async def _report(self, question: ReportQuestion) -> ExaminedReport:
         async with self._database.reading() as connection:
             body = await documents.find(connection, question.content_hash)
+            proposed = await documents.find(connection, question.proposal) if question.proposal else None
         try:
             report = Report.model_validate(body)
         except ValidationError as error:
             return ExaminedReport(faults=(f"no report under that hash: {error.error_count()}",))
         if report.content_hash() != question.content_hash:
             return ExaminedReport(faults=("the document does not have that hash",))
-        found = report_faults(report, question.summary, question.currencies)
+        against = Against(
+            summary=question.summary,
+            currencies=question.currencies,
+            work_packages=_work_packages(proposed) if proposed is not None else None,
+            began_at=question.began_at,
+            ends_at=question.ends_at,
+        )
+        found = report_faults(report, against)
         return ExaminedReport(
             costs=costs_per_side(report, question.summary) if not found else {},
             by_partner=costs_per_partner(report) if not found else None,
             faults=_told(found),
         )
+
+
+def _work_packages(proposal: dict[str, Any]) -> dict[int, tuple[str, ...]]:
+    return {one["number"]: tuple(one["deliverables"]) for one in proposal["work_packages"]}
 
 
 def _deadlines(questions: list[DeadlineQuestion]) -> tuple[datetime, ...]:

@@ -28,6 +28,7 @@ from countersign.api import (
     mandates,
     matters,
     proposals,
+    reports,
 )
 from countersign.api.edge import Edge
 from countersign.api.gateway import Gateway
@@ -46,6 +47,7 @@ _ROUTES: Final = (
     mandates,
     funding_agreements,
     carrying_out,
+    reports,
     ending,
     bank_statements,
     ledger,

@@ -1,4 +1,4 @@
-"""What happens while an initiative is active: tranches and reports."""
+"""Tranches: who authorises, confirms and holds a side's part."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from fastapi import APIRouter, Path
 from countersign.api.dependencies import Here, Key, Me, Record, Workflows
 from countersign.api.errors import documented
 from countersign.api.payment_views import ForBody, TrancheView, tranche_view
-from countersign.api.schemas import Answered, Page, ReasonsBody, ReportView
-from countersign.domain.reporting import Report
-from countersign.store import documents, initiatives
+from countersign.api.schemas import Answered, Page, ReasonsBody
+from countersign.store import initiatives
 from countersign.workflows.initiative import InitiativeWorkflow
 from countersign.workflows.messages import (
     AuthoriseTranche,
     ConfirmTranche,
     HoldTranche,
     ResumeTranche,
-    SubmitReport,
 )
 
 router = APIRouter(prefix="/initiatives/{identifier}", tags=["carrying out"])
@@ -121,28 +119,4 @@ async def resume(
         id=key, caller=me.caller, tranche=number, directorate=directorate, reasons=body.reasons
     )
     answer = await workflows.tell(here.id, InitiativeWorkflow.resume_tranche, command)
-    return Answered(sequence=answer.sequence)
-
-
-@router.get("/reports", responses=documented("unauthenticated", "not_found"))
-async def reports(here: Here, record: Record) -> Page[ReportView]:
-    """What is due when, and what came of it."""
-    async with record.reading() as connection:
-        found = await initiatives.reports(connection, here.id)
-    return Page(items=[ReportView(**one.model_dump()) for one in found])
-
-
-@router.post(
-    "/reports/{number}",
-    responses=documented("invalid", "forbidden", "not_due", "out_of_order", "stage_closed", "not_found"),
-)
-async def submit_report(
-    number: Number, report: Report, here: Here, me: Me, key: Key, record: Record, workflows: Workflows
-) -> Answered:
-    """Submit a report of a period that has ended, or again after changes were requested."""
-    content = report.content_hash()
-    async with record.transaction() as connection:
-        await documents.keep(connection, content, report.document_form())
-    command = SubmitReport(id=key, caller=me.caller, report=number, content_hash=content)
-    answer = await workflows.tell(here.id, InitiativeWorkflow.submit_report, command)
     return Answered(sequence=answer.sequence)

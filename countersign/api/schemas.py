@@ -272,6 +272,22 @@ class ReportView(ReportDue):
     """A report and where it stands."""
 
 
+class ReportDetail(ReportView):
+    """A report as it was submitted last, and what each partner claims in it, by budget category."""
+
+    report: dict[str, Any] | None
+    statement: dict[str, dict[str, tuple[Amount, ...]]]
+
+
+class DraftView(BaseModel):
+    """What is written of a report so far; it need not be whole."""
+
+    number: int
+    report: dict[str, Any]
+    written_by: str
+    written_at: datetime
+
+
 class InboxView(BaseModel):
     """Something that waits for the caller; ``also_waits_for`` is who else the initiative waits for.
 

@@ -17,6 +17,7 @@ from countersign.cli import (
     offices,
     people,
     programme,
+    reports,
     standing,
     system,
 )
@@ -27,6 +28,7 @@ _GROUPS = (
     system,
     people,
     applicants,
+    reports,
     offices,
     ending,
     bank,

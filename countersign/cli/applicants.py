@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
-    for command in (submit, revise, report, withdraw):
+    for command in (submit, revise, withdraw):
         app.command()(command)
 
 
@@ -85,25 +85,6 @@ def revise(
     else:
         new = answer.headers.get("ETag", "").strip('"')
         say(f"The new version is on record (entry {answer.json()['sequence']}).\n  content  {new}")
-
-
-def report(
-    initiative: InitiativeArgument,
-    number: Annotated[int, typer.Argument(min=1, help="Which report of the schedule.")],
-    file: JsonFile,
-    name: AsOption = None,
-    key: KeyOption = None,
-    home: HomeOption = DEFAULT_HOME,
-    url: UrlOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Submit the report of a period that has ended, or again after changes were requested."""
-    content, _ = read_json(file)
-    key = checked_key(key) or new_key()
-    with calling(home, url, name, as_json) as caller:
-        path = initiative_path(initiative, f"/reports/{number}")
-        answered = caller.call("POST", path, content=content, key=key).json()
-    tell_answered(answered, f"Report {number} is submitted", as_json)
 
 
 def withdraw(

@@ -95,10 +95,15 @@ def amounts(some: Iterable[Mapping[str, Any]]) -> str:
 
 def tell_answered(answered: Mapping[str, Any], done: str, as_json: bool) -> None:
     """Tell that a message counted: as JSON, or as what is ``done`` and the audit entry that says so."""
+    tell(as_json, f"{done} (entry {answered['sequence']}).", answered)
+
+
+def tell(as_json: bool, text: str, result: Any) -> None:
+    """Tell what was done: the result as JSON where that is asked for, else a text for people."""
     if as_json:
-        print_json(answered)
+        print_json(result)
     else:
-        say(f"{done} (entry {answered['sequence']}).")
+        say(text)
 
 
 def signed(minor: int, unit: str) -> str:

@@ -135,6 +135,13 @@ class ReportPayment(Command):
     reason: BankText | None = None
 
 
+class WaiveReport(Command):
+    """The caller's side does without a report."""
+
+    report: Number
+    reasons: Reasons
+
+
 class Terminate(Command):
     """The caller's side ends the initiative for all of them."""
 
@@ -178,6 +185,7 @@ AnyCommand = (
     | ResumeTranche
     | ReportPayment
     | SubmitReport
+    | WaiveReport
     | Terminate
     | DisallowCosts
     | WriteOff

@@ -418,6 +418,22 @@ class ReportAccepted(Fact):
     number: int
 
 
+class ReportWaiverGiven(FromMessage):
+    """One side does without a report."""
+
+    action = "report.waiver_given"
+    number: int
+    directorate: str
+    reasons: str
+
+
+class ReportWaived(Fact):
+    """Every side does without it: it is waited for no more, and releases what it would have released."""
+
+    action = "report.waived"
+    number: int
+
+
 class ReportReturned(Fact):
     action = "report.changes_requested"
     number: int

@@ -49,6 +49,8 @@ from countersign.domain.facts import (
     ReportReturned,
     ReportsScheduled,
     ReportSubmitted,
+    ReportWaived,
+    ReportWaiverGiven,
     SignedOff,
     SignOffStruck,
     StageEntered,
@@ -59,7 +61,7 @@ from countersign.domain.funding import FundingAgreements, Tranche
 from countersign.domain.matter import OVERDUE, REMINDERS, Caller, Counted, Matter, Outcome
 from countersign.domain.model import Model
 from countersign.domain.proposal import ProposalSummary
-from countersign.domain.reporting import Disallowed, ReportDue, ReportState
+from countersign.domain.reporting import FINISHED, Disallowed, ReportDue, ReportState
 from countersign.domain.stage import COMPLAINT_DAYS, PROMISED, TERMINAL, TRANSITIONS, Stage
 
 
@@ -169,8 +171,8 @@ class InitiativeState(Model):
         return self.reports[number - 1] if 0 < number <= len(self.reports) else None
 
     def next_report(self) -> ReportDue | None:
-        """The first report that is not accepted yet."""
-        return next((one for one in self.reports if one.state is not ReportState.ACCEPTED), None)
+        """The first report that is neither accepted nor waived yet."""
+        return next((one for one in self.reports if one.state not in FINISHED), None)
 
     def answer_to(self, caller: Caller, message_id: str) -> Seen | None:
         return self.answers.get(message_key(caller, message_id))
@@ -369,6 +371,7 @@ def _changes_while_active(state: InitiativeState, fact: Fact, entry: AuditEntry)
                 "content_hash": entry.subject,
                 "costs": costs,
                 "by_partner": by_partner,
+                "waived_by": None,
             }
             return _report(state, number, lambda _: submitted)
         case CostsDisallowed(number=number):
@@ -376,6 +379,10 @@ def _changes_while_active(state: InitiativeState, fact: Fact, entry: AuditEntry)
             return _report(state, number, lambda r: {"disallowed": (*(r.disallowed or ()), taken)})
         case ReportAccepted(number=number):
             return _report(state, number, lambda _: {"state": ReportState.ACCEPTED})
+        case ReportWaiverGiven(number=number, directorate=side):
+            return _report(state, number, lambda r: {"waived_by": (*(r.waived_by or ()), side)})
+        case ReportWaived(number=number):
+            return _report(state, number, lambda _: {"state": ReportState.WAIVED})
         case ReportReturned(number=number):
             return _report(state, number, lambda _: {"state": ReportState.CHANGES_REQUESTED})
         case _:

@@ -407,6 +407,8 @@ _TOLD: Final[dict[str, tuple[str, ...]]] = {
     "tranche.claimed": (),
     "tranche.recovered": ("number", "directorate"),
     "tranche.written_off": ("number", "directorate"),
+    "report.waiver_given": ("number", "directorate"),
+    "report.waived": ("number",),
     "report.costs_disallowed": ("number", "directorate"),
     "initiative.terminated": ("directorate",),
     "report.scheduled": (),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from countersign.domain import ending, matter, paying
+from countersign.domain import ending, matter, paying, waiving
 from countersign.domain.agreement import MatterKind
 from countersign.domain.amounts import LARGEST
 from countersign.domain.canonical import content_hash
@@ -33,6 +33,7 @@ from countersign.domain.commands import (
     Revise,
     SubmitReport,
     Terminate,
+    WaiveReport,
     Withdraw,
     WriteOff,
     fingerprint,
@@ -132,6 +133,8 @@ def receive(
             return paying.resume(state, command)
         case ReportPayment():
             return paying.report_payment(state, command)
+        case WaiveReport():
+            return waiving.waive(state, command)
         case Terminate() | DisallowCosts() | WriteOff():
             return ending.receive(state, command)
         case SubmitReport():

@@ -438,6 +438,11 @@ def _consequences(state: InitiativeState, decided: Matter, outcome: Outcome) -> 
             returned = ReportReturned(number=report.number, reasons=reasons)
             return [Happened(returned, subject=decided.content_hash)]
         accepted = Happened(ReportAccepted(number=report.number), subject=decided.content_hash)
-        due = [one for one in state.tranches if one.trigger == "report" and one.report == report.number]
-        return [accepted, *(Happened(TrancheFellDue(number=one.number)) for one in due)]
+        return [accepted, *released_by_report(state, report.number)]
     return []
+
+
+def released_by_report(state: InitiativeState, number: int) -> list[Happened]:
+    """What falls due as a report is accepted, or done without."""
+    due = [one for one in state.tranches if one.trigger == "report" and one.report == number]
+    return [Happened(TrancheFellDue(number=one.number)) for one in due]

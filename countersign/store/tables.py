@@ -170,6 +170,19 @@ report = Table(
     PrimaryKeyConstraint("initiative_id", "number"),
 )
 
+report_draft = Table(
+    "report_draft",
+    metadata,
+    _of_initiative(),
+    Column("number", Integer, nullable=False),
+    Column("content_hash", String(71), nullable=False),
+    Column("body", JSONB, nullable=False),
+    Column("written_by", String(300), nullable=False),
+    Column("written_at", _INSTANT, nullable=False),
+    PrimaryKeyConstraint("initiative_id", "number"),
+    comment="What applicants are still writing: theirs alone, and no part of the record until it is submitted.",
+)
+
 payment_instruction = Table(
     "payment_instruction",
     metadata,

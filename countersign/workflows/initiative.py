@@ -21,7 +21,7 @@ from countersign.domain.errors import RuleBroken
 from countersign.domain.facts import Happened, MessageRefused, ReportScheduled
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.matter import Matter, Outcome
-from countersign.domain.reporting import ReportState
+from countersign.domain.reporting import FINISHED, ReportState
 from countersign.domain.stage import COMPLAINABLE, OPENS, Stage
 from countersign.workflows import options
 from countersign.workflows.funding import Funding
@@ -48,6 +48,7 @@ from countersign.workflows.messages import (
     Submit,
     SubmitReport,
     Terminate,
+    WaiveReport,
     Withdraw,
     WriteOff,
 )
@@ -70,8 +71,8 @@ class InitiativeWorkflow:
     Updates (each answered when it is on record, counted or refused): ``sign_off``, ``extend_deadline``,
     ``declare_conflict``, ``withdraw``, ``revise``, ``give_evidence``, ``clear_condition``, ``refuse_evidence``,
     ``complain``, ``authorise_tranche``, ``confirm_tranche``, ``hold_tranche``, ``resume_tranche``,
-    ``report_payment``, ``submit_report``, ``terminate``, ``disallow_costs``, ``write_off``; and ``submitted``, which
-    answers when the submission is on record.
+    ``report_payment``, ``submit_report``, ``waive_report``, ``terminate``, ``disallow_costs``, ``write_off``; and
+    ``submitted``, which answers when the submission is on record.
     Signals: ``sign_off``, the same message; never raises, its answer goes to the audit trail. ``budget_changed``: money
     may have come free for those who wait for some.
     Query: ``stage``.
@@ -245,6 +246,11 @@ class InitiativeWorkflow:
         return await self._receive(message)
 
     @workflow.update
+    async def waive_report(self, message: WaiveReport) -> Answer:
+        """A side does without a report."""
+        return await self._receive(message)
+
+    @workflow.update
     async def terminate(self, message: Terminate) -> Answer:
         """A side ends the initiative for all of them."""
         return await self._receive(message)
@@ -389,7 +395,7 @@ class InitiativeWorkflow:
             summary=f"report {number} due",
         ):
             await self._keeping.take(lambda state, _: steps.overdue(state, number))
-        await self._wait(lambda: ended() or in_state(ReportState.ACCEPTED))
+        await self._wait(lambda: ended() or in_state(*FINISHED))
         if not report.final and not ended():
             await self._continue_as_new()
 

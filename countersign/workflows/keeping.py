@@ -197,10 +197,14 @@ class Keeper:
                 )
                 return {"examined": await _ask("examine_proposal", question, ExaminedProposal)}
             case SubmitReport():
+                due = self.state.report(command.report)
                 report = ReportQuestion(
                     content_hash=command.content_hash,
                     summary=self.state.proposal,
                     currencies={side: one.currency for side, one in self.state.terms.sides.items()},
+                    proposal=self.state.content_hash,
+                    began_at=self.state.reports[0].starts_at if self.state.reports else None,
+                    ends_at=due.ends_at if due is not None else None,
                 )
                 questions = self._matter_questions(MatterKind.REPORT, self.state, workflow.now())
                 answer: ReportAnswer = await workflow.execute_local_activity(

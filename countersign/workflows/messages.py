@@ -19,6 +19,7 @@ from countersign.domain.commands import (
     Revise,
     SubmitReport,
     Terminate,
+    WaiveReport,
     Withdraw,
     WriteOff,
 )
@@ -89,6 +90,7 @@ __all__ = [
     "Submit",
     "SubmitReport",
     "Terminate",
+    "WaiveReport",
     "Withdraw",
     "WriteOff",
 ]

@@ -120,6 +120,8 @@ def values(sealed: Sealed) -> dict[str, list[str]]:
         "/v1/initiatives/{identifier}/tranches": [f"{mine}/tranches"],
         "/v1/initiatives/{identifier}/tranches/{number}/claim": [f"{mine}/tranches/1/claim"],
         "/v1/initiatives/{identifier}/reports": [f"{mine}/reports"],
+        "/v1/initiatives/{identifier}/reports/{number}": [f"{mine}/reports/1"],
+        "/v1/initiatives/{identifier}/reports/{number}/draft": [f"{mine}/reports/1/draft"],
         "/v1/initiatives/{identifier}/audit": [f"{mine}/audit?limit=1000", f"{mine}/audit?start=5"],
         "/v1/initiatives/{identifier}/history": [f"{mine}/history", f"{mine}/history?format=temporal-json"],
         "/v1/initiatives/{identifier}/ledger": [f"{mine}/ledger", f"{mine}/ledger?format=csv"],

@@ -32,6 +32,7 @@ from countersign.domain.commands import (
     Revise,
     SubmitReport,
     Terminate,
+    WaiveReport,
     Withdraw,
     WriteOff,
 )
@@ -462,6 +463,18 @@ class Life:
         first = {side: partner for partner, side in reversed(self.state.proposal.partners.items())}
         by_partner = {first[side]: amounts for side, amounts in costs.items()}
         return self.send(command, ExaminedReport(costs=costs, by_partner=by_partner))
+
+    def waive(self, number: int, side: str, caller: Caller | None = None) -> Answer:
+        """A side does without a report."""
+        office = self.state.terms.chains[MatterKind.REPORT][side][0].office
+        return self.send(
+            WaiveReport(
+                id=self.next_id(),
+                caller=caller or holder(side, office),
+                report=number,
+                reasons="Nothing yet.",
+            )
+        )
 
     def head(self, side: str, who: str = "a") -> Caller:
         """A holder of the office that speaks for a side."""

@@ -12,7 +12,7 @@ from countersign.domain.agreement import ProgrammeAgreement
 from countersign.domain.agreement_file import read
 from countersign.domain.funding import plan
 from countersign.domain.proposal import Proposal, summarise
-from countersign.domain.reporting import Report, costs_per_side, report_faults
+from countersign.domain.reporting import Against, Report, costs_per_side, report_faults
 from countersign.runtime.embedded import identity
 
 ROOT = Path(__file__).parents[2]
@@ -109,7 +109,12 @@ def test_an_example_report_fits_the_proposal_it_is_named_after(
     proposal = proposal_of(ROOT / "examples" / f"{name}.json")
     summary = summarise(proposal)
     assert 1 <= int(number) <= interim_reports(proposal, agreement) + 1
-    assert report_faults(report, summary, {one.id: one.currency for one in agreement.directorate}) == []
+    against = Against(
+        summary=summary,
+        currencies={one.id: one.currency for one in agreement.directorate},
+        work_packages={one.number: one.deliverables for one in proposal.work_packages},
+    )
+    assert report_faults(report, against) == []
     promised = {deliverable for package in proposal.work_packages for deliverable in package.deliverables}
     assert all(any(one.startswith(done) for one in promised) for done in report.deliverables)
     for side, costs in costs_per_side(report, summary).items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import calendar
 import itertools
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 from hypothesis import given
@@ -14,16 +14,18 @@ from countersign.domain.amounts import Amount
 from countersign.domain.matter import Response
 from countersign.domain.proposal import summarise
 from countersign.domain.reporting import (
+    Against,
     Report,
     ReportState,
     add_months,
     costs_per_side,
+    financial_statement,
     overdue_at,
     periods,
     report_faults,
 )
 from countersign.domain.stage import Stage
-from tests.domain.lives import START, Life, active_life, two_sides
+from tests.domain.lives import START, Life, active_life, holder, two_sides
 
 instants = st.datetimes(datetime(2020, 1, 1), datetime(2080, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
@@ -74,7 +76,13 @@ def test_a_report_is_late_so_many_calendar_days_after_it_fell_due() -> None:
 
 _, PROPOSAL = two_sides()
 SUMMARY = summarise(PROPOSAL)
-CURRENCIES = {"il": "ILS", "az": "AZN"}
+AGAINST = Against(
+    summary=SUMMARY,
+    currencies={"il": "ILS", "az": "AZN"},
+    work_packages={1: ("A result",), 2: ()},
+    began_at=START,
+    ends_at=START + timedelta(days=180),
+)
 
 
 def a_report(*costs: tuple[str, int, str]) -> Report:
@@ -92,7 +100,7 @@ def a_report(*costs: tuple[str, int, str]) -> Report:
 
 def test_costs_are_summed_per_side_and_unit() -> None:
     report = a_report(("dugma", 5, "ILS"), ("dugma", 7, "ILS"), ("dugma", 2, "GPUh"), ("numune", 3, "AZN"))
-    assert report_faults(report, SUMMARY, CURRENCIES) == []
+    assert report_faults(report, AGAINST) == []
     assert costs_per_side(report, SUMMARY) == {
         "il": (Amount(2, "GPUh"), Amount(12, "ILS")),
         "az": (Amount(3, "AZN"),),
@@ -101,7 +109,7 @@ def test_costs_are_summed_per_side_and_unit() -> None:
 
 def test_a_cost_of_a_stranger_or_in_the_other_sides_currency_is_named_with_its_place() -> None:
     report = a_report(("dugma", 5, "ILS"), ("nobody", 5, "ILS"), ("dugma", 5, "AZN"), ("numune", 5, "USD"))
-    found = report_faults(report, SUMMARY, CURRENCIES)
+    found = report_faults(report, AGAINST)
     assert [(one.place, one.rule) for one in found] == [
         ("costs[1].partner", "reference"),
         ("costs[2].amount", "currency"),
@@ -112,7 +120,112 @@ def test_a_cost_of_a_stranger_or_in_the_other_sides_currency_is_named_with_its_p
 def test_costs_that_add_up_to_more_than_a_record_can_hold_are_refused_as_a_fault() -> None:
     """Amounts end at 10**15 minor units; a sum beyond that cannot be read back from a history."""
     report = a_report(("dugma", 10**15, "ILS"), ("dugma", 10**15, "ILS"))
-    assert report_faults(report, SUMMARY, CURRENCIES)
+    assert report_faults(report, AGAINST)
+
+
+def places(report: Report) -> list[tuple[str, str]]:
+    return [(one.place, one.rule) for one in report_faults(report, AGAINST)]
+
+
+def with_dates(*days: date) -> Report:
+    report = a_report(*(("dugma", 5, "ILS") for _ in days))
+    lines = [
+        line.model_copy(update={"incurred_on": day}) for line, day in zip(report.costs, days, strict=True)
+    ]
+    return report.model_copy(update={"costs": tuple(lines)})
+
+
+def test_costs_lie_between_the_beginning_of_the_initiative_and_the_end_of_the_period() -> None:
+    first, last = START.date(), (START + timedelta(days=180)).date()
+    day = timedelta(days=1)
+    assert places(with_dates(first - day, first, last, last + day)) == []  # whose day it is depends on where
+    assert places(with_dates(first - 2 * day, last + 2 * day)) == [
+        ("costs[0].incurred_on", "period"),
+        ("costs[1].incurred_on", "period"),
+    ]
+
+
+def test_progress_and_outputs_are_held_against_the_work_packages_of_the_proposal() -> None:
+    report = Report.model_validate(
+        {
+            "narrative": {"en": "It went well."},
+            "progress": [
+                {"work_package": 1, "status": "on_time", "delivered": ["A result", "Another"]},
+                {"work_package": 3, "status": "late"},
+                {"work_package": 1, "status": "done"},
+            ],
+            "outputs": [
+                {"kind": "data_set", "title": "Recordings", "work_package": 2},
+                {"kind": "software", "title": "A detector", "work_package": 9},
+                {"kind": "event", "title": "A workshop"},
+            ],
+        }
+    )
+    assert places(report) == [
+        ("progress[0].delivered[1]", "reference"),
+        ("progress[1].work_package", "reference"),
+        ("progress[2].work_package", "unique"),
+        ("outputs[1].work_package", "reference"),
+    ]
+
+
+def test_a_report_that_says_no_more_than_reports_once_could_keeps_its_hash() -> None:
+    report = a_report(("dugma", 5, "ILS"))
+    form = report.document_form()
+    assert set(form) == {"narrative", "deliverables", "costs"}
+    assert set(form["costs"][0]) == {"partner", "category", "description", "amount"}
+    assert Report.model_validate(form) == report
+    more = with_dates(START.date())
+    assert Report.model_validate(more.document_form()) == more
+
+
+def test_the_financial_statement_is_per_partner_and_category() -> None:
+    report = a_report(("dugma", 5, "ILS"), ("dugma", 7, "ILS"), ("dugma", 2, "GPUh"), ("numune", 3, "AZN"))
+    assert financial_statement(report) == {
+        "dugma": {"travel": (Amount(12, "ILS"),), "compute": (Amount(2, "GPUh"),)},
+        "numune": {"travel": (Amount(3, "AZN"),)},
+    }
+
+
+# ---- doing without one
+
+
+def test_a_report_that_every_side_does_without_is_waived_and_releases_its_tranche() -> None:
+    life = active_life()
+    life.pay(1)
+    assert life.waive(1, "il", holder("il", "head")).code == "not_your_office"
+    assert life.waive(1, "il").status == "counted"
+    assert state_of(life) is ReportState.SCHEDULED
+    assert life.waive(1, "il").code == "out_of_order"
+    assert life.waive(2, "az").code == "out_of_order"
+    assert life.waive(1, "az").status == "counted"
+    assert state_of(life) is ReportState.WAIVED
+    assert [one.action for one in life.entries[-3:]] == [
+        "report.waiver_given",
+        "report.waived",
+        "tranche.due",
+    ]
+    life.now = life.state.reports[1].ends_at
+    assert life.report(1).code == "out_of_order"
+    assert life.report(2).status == "counted"
+
+
+def test_a_report_that_comes_after_one_side_waived_it_is_reviewed_by_both() -> None:
+    life = active_life()
+    life.waive(1, "il")
+    life.now = life.state.reports[0].ends_at
+    assert life.report(1).status == "counted"
+    assert life.state.reports[0].waived_by is None
+    assert life.waive(1, "az").code == "out_of_order"
+    life.sign("il", Response.RETURN)
+    life.sign("az")
+    assert life.waive(1, "az").status == "counted"
+    assert state_of(life) is ReportState.CHANGES_REQUESTED
+
+
+def test_the_final_report_is_never_waived() -> None:
+    life = active_life()
+    assert life.waive(len(life.state.reports), "il").code == "invalid"
 
 
 # ---- when a report may come

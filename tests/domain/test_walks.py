@@ -164,6 +164,11 @@ class Walk(RuleBasedStateMachine):
     def the_applicant_reports(self, number: int, percent: int) -> None:
         self.life.report(number, percent)
 
+    @rule(number=small, side=st.sampled_from(SIDES))
+    def a_side_does_without_a_report(self, number: int, side: str) -> None:
+        if side in self.life.sides:
+            self.life.waive(number, side)
+
     @rule(side=st.sampled_from(SIDES), chance=st.integers(0, 9))
     def a_side_ends_it(self, side: str, chance: int) -> None:
         if chance == 0 and side in self.life.sides:
