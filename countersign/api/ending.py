@@ -12,7 +12,7 @@ from countersign.api.errors import Problem, documented
 from countersign.api.schemas import Answered, Body, ReasonsBody
 from countersign.domain.agreement import Identifier
 from countersign.domain.commands import PositiveAmount
-from countersign.domain.recovery import ACTION
+from countersign.domain.facts import ClosureCertified, TrancheClaimed
 from countersign.domain.text import Reasons
 from countersign.store import documents, trail
 from countersign.workflows.initiative import InitiativeWorkflow
@@ -60,11 +60,25 @@ async def disallow(
     return Answered(sequence=answer.sequence)
 
 
+@router.get("/closure-certificate", responses=documented("unauthenticated", "not_found"))
+async def certificate(here: Here, record: Record) -> dict[str, Any]:
+    """What remains of a closed initiative on one page; its content hash is the subject of `closure.certified`."""
+    async with record.reading() as connection:
+        made = await trail.search(connection, action=ClosureCertified.action, initiative=here.id)
+        body = await documents.find(connection, made[0].entry.subject or "") if made else None
+    if body is None:
+        raise Problem("not_found", "the initiative is not closed")
+    return body
+
+
 @router.get("/tranches/{number}/claim", responses=documented("unauthenticated", "not_found"))
 async def claim(number: Number, here: Here, record: Record) -> dict[str, Any]:
     """What is claimed back with a tranche: from which partner how much, under which reference."""
     async with record.reading() as connection:
-        made = [one.entry for one in await trail.search(connection, action=ACTION, initiative=here.id)]
+        made = [
+            one.entry
+            for one in await trail.search(connection, action=TrancheClaimed.action, initiative=here.id)
+        ]
         subject = next((one.subject for one in made if one.body["tranche"]["number"] == number), None)
         body = await documents.find(connection, subject) if subject is not None else None
     if body is None:

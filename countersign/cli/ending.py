@@ -26,6 +26,7 @@ from countersign.cli.output import (
     amounts,
     print_json,
     say_table,
+    signed,
     tell_answered,
 )
 from countersign.domain.amounts import parse_amount
@@ -35,6 +36,7 @@ def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.command()(terminate)
     app.command()(disallow)
+    app.command()(certificate)
     pay.command()(claim)
     pay.command("write-off")(write_off)
 
@@ -77,6 +79,36 @@ def disallow(
         path = initiative_path(initiative, f"/reports/{report}/disallowance")
         answered = caller.post(path, body, key=checked_key(key))
     tell_answered(answered, f"{parsed} of {partner}'s costs in report {report} are disallowed", as_json)
+
+
+def certificate(
+    initiative: InitiativeArgument,
+    name: AsOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the certificate of a closed initiative: the decisions it rests on, and its accounts."""
+    with calling(home, url, name, as_json) as caller:
+        found = caller.get(initiative_path(initiative, "/closure-certificate"))
+    if as_json:
+        print_json(found)
+        return
+    say_table(
+        ("decided", "matter", "joint decision"),
+        ((kind, str(one["matter"]), one["decision"]) for kind, one in found["decisions"].items()),
+        title=f"{found['reference']} is closed",
+    )
+    figures = ("committed", "paid", "accepted", "recovered", "written_off")
+    say_table(
+        ("side", *(name.replace("_", " ") for name in figures)),
+        (
+            (side, *(signed(row[name], row["unit"]) for name in figures))
+            for side, rows in found["accounts"].items()
+            for row in rows
+        ),
+        title="Accounts",
+    )
 
 
 def claim(

@@ -160,6 +160,12 @@ class MatterLapsed(Fact):
     silent: tuple[str, ...]
 
 
+class ClosureCertified(Fact):
+    """It is closed: the subject is the certificate, which says what was agreed on, paid, shown and given back."""
+
+    action = "closure.certified"
+
+
 class MatterVoided(Fact):
     action = "matter.voided"
     matter: int

@@ -9,7 +9,7 @@ from countersign.domain import funding
 from countersign.domain.agreement import MatterKind, Reporting, TranchePlan
 from countersign.domain.amounts import Amount
 from countersign.domain.canonical import content_hash
-from countersign.domain.funding import FundingAgreements, Tranche
+from countersign.domain.funding import FundingAgreements, PaymentState, Tranche
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.proposal import ProposalSummary
 from countersign.domain.reporting import ReportState
@@ -116,6 +116,48 @@ def subject_document(
             "reports": [one.content_hash for one in state.reports],
         }
     return None
+
+
+def closure_certificate(state: InitiativeState) -> dict[str, Any]:
+    """What remains of a closed initiative on one page: the decisions it rests on, its accounts, and its reports."""
+    decided = {
+        one.kind.value: {"matter": one.number, "decision": one.decision}
+        for one in state.matters
+        if one.decision is not None
+        and one.kind in (MatterKind.PROPOSAL, MatterKind.AGREEMENT, MatterKind.CLOSURE)
+    }
+    accounts: dict[str, list[dict[str, Any]]] = {}
+    for side, rows in reconciliation(state).items():
+        back, given_up = funding.recovered(state.tranches, side), _written_off(state, side)
+        accounts[side] = [
+            {**row, "recovered": back.get(row["unit"], 0), "written_off": given_up.get(row["unit"], 0)}
+            for row in rows
+        ]
+    return {
+        "document": "closure_certificate",
+        "initiative": state.id,
+        "reference": state.reference,
+        "agreement": {"id": state.terms.agreement, "version": state.terms.version},
+        "proposal": {"version": state.version, "content_hash": state.content_hash},
+        "decisions": decided,
+        "accounts": accounts,
+        "reports": [
+            {"number": one.number, "state": one.state.value, "content_hash": one.content_hash}
+            for one in state.reports
+        ],
+    }
+
+
+def _written_off(state: InitiativeState, side: str) -> dict[str, int]:
+    """What a side has given up of its claims, in minor units per unit."""
+    sums: dict[str, int] = {}
+    for tranche in state.tranches:
+        share = tranche.shares.get(side)
+        if share is not None and share.state is PaymentState.WRITTEN_OFF:
+            came = [one.amount for one in share.current if share.has_paid(one)]
+            for amount in share.amounts:
+                sums[amount.unit] = sums.get(amount.unit, 0) + amount.minor - _sum(came, amount.unit)
+    return sums
 
 
 def complaint_document(state: InitiativeState, reasons: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from countersign.domain.initiative import Condition, InitiativeState
 from countersign.domain.ledger import Transaction, postings
 from countersign.domain.matter import Matter, Outcome, waiting_step
 from countersign.domain.model import Model
-from countersign.domain.papers import complaint_document, subject_document
+from countersign.domain.papers import closure_certificate, complaint_document, subject_document
 from countersign.domain.reporting import ReportDue
 from countersign.domain.stage import Stage
 
@@ -350,6 +350,8 @@ def _documents(after: InitiativeState, entries: Sequence[AuditEntry]) -> dict[st
             document = _subject(after, entry, entries)
             if document is not None:
                 documents[entry.subject] = document
+        if entry.action == "closure.certified" and entry.subject is not None:
+            documents[entry.subject] = closure_certificate(after)
         if entry.action == "tranche.claimed" and entry.subject is not None:
             claimed = Tranche.model_validate(entry.body["tranche"])
             documents[entry.subject] = recovery.document(after, claimed)
@@ -391,6 +393,7 @@ _TOLD: Final[dict[str, tuple[str, ...]]] = {
     "condition.cleared": ("number",),
     "condition.evidence_refused": ("number",),
     "complaint.lodged": (),
+    "closure.certified": (),
     "commitment.deferred": (),
     "proposal.revised": ("version",),
     "proposal.corrected": ("version",),

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from countersign.domain import funding
 from countersign.domain.amounts import Amount, split
-from countersign.domain.facts import TrancheClaimed
 from countersign.domain.funding import PaymentState, Share, Tranche
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.papers import accepted_costs, accepted_of_partner
-
-ACTION: Final = TrancheClaimed.action
-"""The action whose subject is the claim."""
 
 
 def unspent(state: InitiativeState, side: str) -> tuple[Amount, ...]:

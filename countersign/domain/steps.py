@@ -20,6 +20,7 @@ from countersign.domain.commands import (
 from countersign.domain.decision import joint_decision
 from countersign.domain.errors import RuleBroken
 from countersign.domain.facts import (
+    ClosureCertified,
     CommitmentsDeferred,
     CommitmentsFixed,
     CommitmentsReleased,
@@ -49,7 +50,7 @@ from countersign.domain.funding import DONE, FundingAgreements, Instruction, Pay
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.matter import Matter, Outcome, Position
 from countersign.domain.model import Model
-from countersign.domain.papers import accepted_costs, planned_tranches, subject_of
+from countersign.domain.papers import accepted_costs, closure_certificate, planned_tranches, subject_of
 from countersign.domain.reporting import ReportState
 from countersign.domain.stage import (
     COMPLAINABLE,
@@ -172,6 +173,8 @@ def enter(
         happened += _reserve(state)
     if stage is Stage.CONTRACTING:
         happened += _draw_up(state, drawn_up)
+    if stage is Stage.CLOSED:
+        happened.append(Happened(ClosureCertified(), subject=content_hash(closure_certificate(state))))
     if stage is Stage.CONDITIONS:
         happened.append(_conditions_set(state, conditions_due or {}))
     happened = [*void_open(state, reason or "overtaken"), *happened]

@@ -118,6 +118,7 @@ def values(sealed: Sealed) -> dict[str, list[str]]:
             f"{mine}/funding-agreements/{sealed.side}?language=en",
         ],
         "/v1/initiatives/{identifier}/tranches": [f"{mine}/tranches"],
+        "/v1/initiatives/{identifier}/closure-certificate": [f"{mine}/closure-certificate"],
         "/v1/initiatives/{identifier}/tranches/{number}/claim": [f"{mine}/tranches/1/claim"],
         "/v1/initiatives/{identifier}/reports": [f"{mine}/reports"],
         "/v1/initiatives/{identifier}/reports/{number}": [f"{mine}/reports/1"],

@@ -13,6 +13,7 @@ from countersign.domain.budget import Lack
 from countersign.domain.canonical import canonical_json
 from countersign.domain.facts import (
     ACTIONS,
+    ClosureCertified,
     CommitmentsDeferred,
     CommitmentsFixed,
     CommitmentsReleased,
@@ -131,6 +132,7 @@ FACTS: list[Fact] = [
     CommitmentsFixed(commitments={"il": SOME, "az": ()}),
     CommitmentsDeferred(lacking=(Lack(directorate="il", unit="ILS", year=2027, wanted=2, left=1),)),
     CommitmentsReleased(),
+    ClosureCertified(),
     TranchesPlanned(
         tranches=(
             Tranche(number=1, trigger="signature", shares={"il": Share(amounts=SOME)}),

@@ -184,7 +184,7 @@ class Journey:
         last = len(await self.tranches())
         await self.all_shares(last, "due")
         await self.pay(last)
-        self.expected.append(("stage.entered", "system"))
+        self.expected += [("stage.entered", "system"), ("closure.certified", "system")]
         await self.reach("closed")
 
     async def paid(self) -> dict[str, dict[str, int]]:

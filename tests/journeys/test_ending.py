@@ -143,3 +143,14 @@ async def test_what_the_partners_did_not_spend_is_claimed_back_before_it_closes(
     await journey.reach("closed")
     now = await standing(journey, "il")
     assert (now["recovered"], now["unspent"]) == (paid["unspent"], 0)
+    certificate = await journey.office.get("az-auditor", f"/v1/initiatives/{journey.id}/closure-certificate")
+    trail = await journey.office.trail(journey.id)
+    assert content_hash(certificate) == trail[-1]["subject"]
+    assert trail[-1]["action"] == "closure.certified"
+    (row,) = certificate["accounts"]["il"]
+    assert (row["paid"], row["accepted"], row["recovered"]) == (
+        paid["disbursed"],
+        paid["accepted"],
+        paid["unspent"],
+    )
+    assert set(certificate["decisions"]) == {"proposal", "agreement", "closure"}

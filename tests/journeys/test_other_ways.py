@@ -229,12 +229,18 @@ async def test_the_last_tranche_pays_no_more_than_the_accepted_costs_leave(journ
     (il,) = subject["reconciliation"]["il"]
     assert il["paid"] > il["accepted"]
     assert il["unspent"] == il["paid"] - il["accepted"]
+    number = len(await journey.tranches())
     await journey.decide("closure")
-    await journey.all_shares(len(await journey.tranches()), "due")
-    shares = (await journey.tranches())[-1]["shares"]
+    await journey.all_shares(number, "due")
+    shares = (await journey.tranches())[number - 1]["shares"]
     assert list(shares) == ["az"]  # nothing more is due to the side whose money was not spent
     assert shares["az"]["amounts"][0]["minor"] <= planned
-    await journey.pay(len(await journey.tranches()))
+    await journey.pay(number)
+    # That side has money back instead, and the initiative closes when it has come.
+    claimed = (await journey.office.recovery(journey.id))["shares"]
+    assert {side: one["amounts"][0]["minor"] for side, one in claimed.items()} == {"il": il["unspent"]}
+    assert await journey.office.stage(journey.id) == "closing"
+    await journey.pay(number + 1)
     await journey.reach("closed")
 
 
