@@ -37,7 +37,7 @@ from countersign.domain.initiative import InitiativeState, entries_for
 from countersign.domain.matter import Caller, Response, SignOff
 from countersign.domain.projection import Step, Task, Waiting, step_of, waited_for
 from countersign.domain.proposal import Proposal, contact_key, summarise
-from countersign.domain.reporting import costs_per_side
+from countersign.domain.reporting import costs_per_partner, costs_per_side
 from countersign.domain.stage import OPENS, Stage
 from countersign.domain.steps import Deadlines
 
@@ -208,7 +208,8 @@ class Life:
         command = SubmitReport(
             id=self._id(), caller=self.applicant, report=due.number, content_hash=report.content_hash()
         )
-        self._send(command, ExaminedReport(costs=costs_per_side(report, self.state.proposal)))
+        costs = costs_per_side(report, self.state.proposal)
+        self._send(command, ExaminedReport(costs=costs, by_partner=costs_per_partner(report)))
 
     def _send(self, command: AnyCommand, examined: rules.Examined = None) -> None:
         said = {"kind": kind_of(command), "said": command.model_dump(mode="json", exclude={"id", "caller"})}
