@@ -14,6 +14,7 @@ from countersign.activities.deadlines import DeadlineQuestion, deadline
 from countersign.activities.signing import Signing, SigningOrder
 from countersign.domain import draft
 from countersign.domain.agreement import Terms
+from countersign.domain.amendment import compare
 from countersign.domain.audit import AuditEntry
 from countersign.domain.budget import Lack
 from countersign.domain.commands import ExaminedProposal, ExaminedReport
@@ -136,7 +137,7 @@ class Recording:
 
     @activity.defn(name="examine_proposal")
     async def examine_proposal(self, question: ProposalQuestion) -> ExaminedProposal:
-        """What the record says of a new version, and which fields it changed."""
+        """What the record says of a new version, and what it changed."""
         return await self._examine(question, question.replaces)
 
     async def _examine(self, opening: Opening, replaces: str | None) -> ExaminedProposal:
@@ -163,6 +164,7 @@ class Recording:
             ),
             changed=_first([one.place for one in changes]),
             administrative=bool(changes) and all(map(is_administrative, changes)),
+            comparison=compare(Proposal.model_validate(before), proposal) if before is not None else None,
         )
 
     @activity.defn(name="examine_report")
@@ -184,6 +186,7 @@ class Recording:
         found = report_faults(report, question.summary, question.currencies)
         return ExaminedReport(
             costs=costs_per_side(report, question.summary) if not found else {},
+            claimed_by=tuple(sorted({one.partner for one in report.costs})) if not found else (),
             faults=_told(found),
         )
 

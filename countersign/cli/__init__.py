@@ -7,6 +7,7 @@ import typer
 from countersign.cli import (
     accounts,
     agreements,
+    amendments,
     applicants,
     auditors,
     authority,
@@ -26,6 +27,7 @@ _GROUPS = (
     system,
     people,
     applicants,
+    amendments,
     offices,
     bank,
     standing,

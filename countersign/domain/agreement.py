@@ -296,6 +296,7 @@ class ProgrammeAgreement(Block):
             approval_validity_days=self.approval_validity_days,
             tranches=self.tranches,
             reporting=self.reporting,
+            amendments=self.amendments,
         )
 
 
@@ -310,7 +311,10 @@ class Side(Block):
 
 
 class Terms(Block):
-    """The rules an initiative is bound to from its submission on (DESIGN section 4)."""
+    """The rules an initiative is bound to from its submission on (DESIGN section 4).
+
+    ``amendments`` is none where it began before there were any.
+    """
 
     agreement: str
     version: int
@@ -321,6 +325,7 @@ class Terms(Block):
     approval_validity_days: int
     tranches: TranchePlan
     reporting: Reporting
+    amendments: AmendmentLimits | None = None
 
     @property
     def directorates(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import calendar
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -45,7 +45,10 @@ class Period(Model):
 
 
 class ReportDue(Model):
-    """A report of the schedule and where it stands. ``costs`` are those of the version that was submitted last."""
+    """A report of the schedule and where it stands.
+
+    ``costs`` are those of the version that was submitted last, ``claimed_by`` the partners that had some.
+    """
 
     number: int
     starts_at: datetime
@@ -56,6 +59,7 @@ class ReportDue(Model):
     version: int = 0
     content_hash: str | None = None
     costs: dict[str, tuple[Amount, ...]] = Field(default_factory=dict)
+    claimed_by: tuple[str, ...] = ()
 
     @property
     def is_open(self) -> bool:
@@ -97,6 +101,17 @@ def add_months(start: datetime, months: int) -> datetime:
 def month_bounds(duration_months: int, period_months: int) -> tuple[int, ...]:
     """The months after which one report period ends and the next begins, from 0 to the end of the duration."""
     return (*range(0, duration_months, period_months), duration_months)
+
+
+def months_after(start: datetime, ends: Sequence[datetime]) -> tuple[int, ...]:
+    """The months from ``start`` after which periods end that follow each other without a gap, with 0 before them."""
+    months = [0]
+    for end in ends:
+        month = months[-1] + 1
+        while add_months(start, month) < end:
+            month += 1
+        months.append(month)
+    return tuple(months)
 
 
 def periods(starts_at: datetime, duration_months: int, period_months: int) -> tuple[Period, ...]:
