@@ -186,7 +186,7 @@ class Recording:
         found = report_faults(report, question.summary, question.currencies)
         return ExaminedReport(
             costs=costs_per_side(report, question.summary) if not found else {},
-            claimed_by=tuple(sorted({one.partner for one in report.costs})) if not found else (),
+            claimed_by=tuple(sorted({one.partner for one in report.costs})) if not found else None,
             faults=_told(found),
         )
 

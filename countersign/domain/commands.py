@@ -193,7 +193,7 @@ class ExaminedReport(Model):
     """What the record says of a report's document: the costs per side and whose they are, or why it can't be taken."""
 
     costs: dict[str, tuple[Amount, ...]] = Field(default_factory=dict)
-    claimed_by: tuple[str, ...] = ()
+    claimed_by: tuple[str, ...] | None = None
     faults: tuple[str, ...] = ()
 
 

@@ -360,7 +360,7 @@ class ReportSubmitted(FromMessage):
     number: int
     version: int
     costs: dict[str, tuple[Amount, ...]]
-    claimed_by: tuple[str, ...] = ()
+    claimed_by: tuple[str, ...] | None = None
 
 
 class ReportAccepted(Fact):

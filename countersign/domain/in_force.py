@@ -224,7 +224,7 @@ def _sums(shares: Iterable[Share]) -> Counter[str]:
 
 def _keep_partners(state: InitiativeState, summary: ProposalSummary) -> None:
     """Refuse to leave out a partner of whom an account stands in a report, or to make one another side's."""
-    claimed = {one for report in state.reports for one in report.claimed_by}
+    claimed = {one for report in state.reports for one in report.claimed_by or ()}
     for partner, side in state.proposal.partners.items():
         if partner in claimed and summary.partners.get(partner) != side:
             raise RuleBroken("invalid", f"partner {partner!r} has reported costs and stays where it is")

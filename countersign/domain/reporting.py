@@ -47,7 +47,8 @@ class Period(Model):
 class ReportDue(Model):
     """A report of the schedule and where it stands.
 
-    ``costs`` are those of the version that was submitted last, ``claimed_by`` the partners that had some.
+    ``costs`` are those of the version that was submitted last, ``claimed_by`` the partners that had some, where that is
+    known.
     """
 
     number: int
@@ -59,7 +60,7 @@ class ReportDue(Model):
     version: int = 0
     content_hash: str | None = None
     costs: dict[str, tuple[Amount, ...]] = Field(default_factory=dict)
-    claimed_by: tuple[str, ...] = ()
+    claimed_by: tuple[str, ...] | None = None
 
     @property
     def is_open(self) -> bool:
