@@ -135,7 +135,7 @@ async def test_an_extension_while_a_report_is_overdue_moves_its_date_and_no_time
     await journey.skip_to(due + timedelta(hours=1))
 
     async def overdue() -> bool:
-        return (await journey.reports())[2]["state"] == "overdue"
+        return bool((await journey.reports())[2]["state"] == "overdue")
 
     await eventually(overdue)
     await decide(journey, asked["matter"])
