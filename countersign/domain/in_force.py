@@ -204,7 +204,7 @@ def _spread(
         else:
             weights = [part.place.weight for part in free]
             if not any(weights):
-                weights[-1] = 1
+                weights[-1] = 1  # the plan has nothing for what is left: it is paid on closure
             some = list(split(Amount(amount.minor - let_go[unit], unit), weights))
         for mine, one in zip(parts, some, strict=True):
             mine.append(one)
@@ -250,17 +250,35 @@ def _payees(
             if one.partner is not None:
                 got[one.partner, one.amount.unit] += one.amount.minor
     for (partner, unit), minor in got.items():
-        left = next((one.minor for one in will.get(partner, ()) if one.unit == unit), 0)
-        if left < minor:
+        asks, asked = _in_unit(will, partner, unit), _in_unit(was, partner, unit)
+        # By the rounding of each payment it may have got a little more than it ever asked for: that is no reason.
+        if asks < min(minor, asked):
             kept = Amount(minor, unit)
             raise RuleBroken("invalid", f"{kept} were let go to partner {partner!r}: it stays, with no less")
     shares = [one.shares[side] for one in state.tranches if side in one.shares]
     if was == will and all(one.payees is None for one in shares):
         return None, None
-    return was, {
-        partner: tuple(Amount(one.minor - got[partner, one.unit], one.unit) for one in amounts)
+    return was, _still_to_get(will, got)
+
+
+def _still_to_get(will: Payees, got: Mapping[tuple[str, str], int]) -> Payees:
+    """What each partner is still to get; of a unit in which all of them have theirs, what they ask for."""
+    left = {
+        (partner, one.unit): max(0, one.minor - got.get((partner, one.unit), 0))
+        for partner, amounts in will.items()
+        for one in amounts
+    }
+    open_units = {unit for (_, unit), minor in left.items() if minor}
+    return {
+        partner: tuple(
+            Amount(left[partner, one.unit], one.unit) if one.unit in open_units else one for one in amounts
+        )
         for partner, amounts in will.items()
     }
+
+
+def _in_unit(payees: Payees, partner: str, unit: str) -> int:
+    return sum(one.minor for one in payees.get(partner, ()) if one.unit == unit)
 
 
 def _of_side(summary: ProposalSummary, side: str) -> Payees | None:

@@ -501,3 +501,22 @@ def test_the_fact_says_it_all_again() -> None:
     assert [one.due_at for one in fact.reports] == [one.due_at for one in life.state.reports]
     assert (fact.version, made.subject) == (life.state.version, life.state.content_hash)
     assert fact.asked_by == life.applicant.person
+
+
+def test_a_minor_unit_too_many_by_rounding_keeps_nobody_from_an_amendment() -> None:
+    """Three partners ask for so little that each payment to them is rounded, some of them up every time."""
+    agreement, proposal = two_sides()
+    small = body_of(proposal)
+    for name in ("safsal", "arava"):
+        small = joined(small, name, "dugma", 1)
+    small = asking(small, "dugma", 4 - IL)
+    life = active_life((agreement, Proposal.model_validate(small)))
+    life.pay(1)
+    for number in (1, 2):
+        life.now = life.state.reports[number - 1].ends_at
+        life.report(number, 0)
+        life.all_sign()
+        life.pay(number + 1)
+    assert amend(life, renamed(body(life), "arava", "a@example.org")).status == "counted"
+    assert amend(life, joined(body(life), "misal", "numune", 5)).status == "counted"
+    assert life.state.amendments[-1].state is AmendmentState.MADE

@@ -214,10 +214,10 @@ class AmendedLifeOfThree(AmendedLife):
 
 
 SETTINGS = settings(
-    max_examples=100, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=60, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
 )
 AmendedLife.TestCase.settings = SETTINGS
-AmendedLifeOfThree.TestCase.settings = settings(SETTINGS, max_examples=50)
+AmendedLifeOfThree.TestCase.settings = settings(SETTINGS, max_examples=30)
 
 TestWhateverIsAmended = AmendedLife.TestCase
 TestWhateverThreeSidesAmend = AmendedLifeOfThree.TestCase
