@@ -29,7 +29,7 @@ from countersign.domain.proposal import (
     is_administrative,
     summarise,
 )
-from countersign.domain.reporting import Report, costs_per_side, report_faults
+from countersign.domain.reporting import Report, costs_per_partner, costs_per_side, report_faults
 from countersign.store import agreements, documents, record
 from countersign.store.budgets import BudgetExceeded
 from countersign.store.session import Database
@@ -186,7 +186,7 @@ class Recording:
         found = report_faults(report, question.summary, question.currencies)
         return ExaminedReport(
             costs=costs_per_side(report, question.summary) if not found else {},
-            claimed_by=tuple(sorted({one.partner for one in report.costs})) if not found else None,
+            by_partner=costs_per_partner(report) if not found else None,
             faults=_told(found),
         )
 

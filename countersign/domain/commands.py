@@ -190,10 +190,10 @@ class ExaminedAmendment(Model):
 
 
 class ExaminedReport(Model):
-    """What the record says of a report's document: the costs per side and whose they are, or why it can't be taken."""
+    """What the record says of a report's document: the costs per side and partner, or why it can't be taken."""
 
     costs: dict[str, tuple[Amount, ...]] = Field(default_factory=dict)
-    claimed_by: tuple[str, ...] | None = None
+    by_partner: dict[str, tuple[Amount, ...]] | None = None
     faults: tuple[str, ...] = ()
 
 

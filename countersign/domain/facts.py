@@ -360,7 +360,7 @@ class ReportSubmitted(FromMessage):
     number: int
     version: int
     costs: dict[str, tuple[Amount, ...]]
-    claimed_by: tuple[str, ...] | None = None
+    by_partner: dict[str, tuple[Amount, ...]] | None = None
 
 
 class ReportAccepted(Fact):

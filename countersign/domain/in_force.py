@@ -86,7 +86,7 @@ def schedule(
     if not is_rescheduled(state, summary):
         return tuple(map(_scheduled, state.reports))
     ends = period_ends(state, summary)
-    kept = [one for one in state.reports if one.version]
+    kept = [one for one in state.reports if one.version or not one.is_open]
     reported = kept[-1].ends_at if kept else state.reports[0].starts_at
     if ends[-1] <= now:  # and so before the end of whatever was reported
         raise RuleBroken("invalid", f"it would end at {ends[-1].isoformat()}, and that is past already")
@@ -146,16 +146,16 @@ def _tranches(state: InitiativeState, summary: ProposalSummary, interim: int) ->
                 shares[part.place.number][side] = (
                     renewed if remaining is None else renewed.model_copy(update={"payees": remaining})
                 )
-    planned = (
-        Tranche(
-            number=place.number,
-            trigger=place.trigger,
-            report=place.report,
-            shares={side: some[side] for side in state.terms.sides if side in some},
+    planned: list[Tranche] = []
+    for place in shape:
+        parts = shares[place.number]
+        before = known.get((place.trigger, place.report)) or Tranche(
+            number=place.number, trigger=place.trigger, report=place.report
         )
-        for place, some in ((one, shares[one.number]) for one in shape)
-    )
-    return tuple(one for one in planned if one.shares)
+        if parts:
+            in_order = {side: parts[side] for side in state.terms.sides if side in parts}
+            planned.append(before.model_copy(update={"number": place.number, "shares": in_order}))
+    return tuple(planned)
 
 
 def _told_later(share: Share, payees: Payees | None) -> Share:
@@ -224,7 +224,7 @@ def _sums(shares: Iterable[Share]) -> Counter[str]:
 
 def _keep_partners(state: InitiativeState, summary: ProposalSummary) -> None:
     """Refuse to leave out a partner of whom an account stands in a report, or to make one another side's."""
-    claimed = {one for report in state.reports for one in report.claimed_by or ()}
+    claimed = {one for report in state.reports for one, some in (report.by_partner or {}).items() if some}
     for partner, side in state.proposal.partners.items():
         if partner in claimed and summary.partners.get(partner) != side:
             raise RuleBroken("invalid", f"partner {partner!r} has reported costs and stays where it is")

@@ -436,13 +436,13 @@ def _changes_while_active(state: InitiativeState, fact: Fact, entry: AuditEntry)
             return {"reports": tuple(ReportDue(**one.model_dump()) for one in reports)}
         case ReportFellOverdue(number=number):
             return _report(state, number, lambda _: {"state": ReportState.OVERDUE})
-        case ReportSubmitted(number=number, version=version, costs=costs, claimed_by=claimed_by):
+        case ReportSubmitted(number=number, version=version, costs=costs, by_partner=by_partner):
             submitted = {
                 "state": ReportState.SUBMITTED,
                 "version": version,
                 "content_hash": entry.subject,
                 "costs": costs,
-                "claimed_by": claimed_by,
+                "by_partner": by_partner,
             }
             return _report(state, number, lambda _: submitted)
         case ReportAccepted(number=number):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import calendar
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -47,8 +47,8 @@ class Period(Model):
 class ReportDue(Model):
     """A report of the schedule and where it stands.
 
-    ``costs`` are those of the version that was submitted last, ``claimed_by`` the partners that had some, where that is
-    known.
+    ``costs`` are those of the version that was submitted last, ``by_partner`` the same for each partner, as far as they
+    are known.
     """
 
     number: int
@@ -60,7 +60,7 @@ class ReportDue(Model):
     version: int = 0
     content_hash: str | None = None
     costs: dict[str, tuple[Amount, ...]] = Field(default_factory=dict)
-    claimed_by: tuple[str, ...] | None = None
+    by_partner: dict[str, tuple[Amount, ...]] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -163,13 +163,16 @@ def _report_faults(
 def costs_per_side(report: Report, summary: ProposalSummary) -> dict[str, tuple[Amount, ...]]:
     """The costs a report claims, per side, one amount a unit."""
     return {
-        side: tuple(
-            amount
-            for _, amount in sorted(
-                total(
-                    line.amount for line in report.costs if summary.partners.get(line.partner) == side
-                ).items()
-            )
-        )
+        side: _total(line for line in report.costs if summary.partners.get(line.partner) == side)
         for side in summary.requested
     }
+
+
+def costs_per_partner(report: Report) -> dict[str, tuple[Amount, ...]]:
+    """The costs a report claims, per partner that has any, one amount a unit."""
+    partners = dict.fromkeys(line.partner for line in report.costs)
+    return {partner: _total(line for line in report.costs if line.partner == partner) for partner in partners}
+
+
+def _total(lines: Iterable[CostLine]) -> tuple[Amount, ...]:
+    return tuple(amount for _, amount in sorted(total(line.amount for line in lines).items()))

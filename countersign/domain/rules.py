@@ -381,7 +381,7 @@ def _submit_report(
         number=report.number,
         version=report.version + 1,
         costs=examined.costs,
-        claimed_by=examined.claimed_by,
+        by_partner=examined.by_partner,
         fingerprint=fingerprint(command),
     )
     about = f"report {report.number} version {report.version + 1}"

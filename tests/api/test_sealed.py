@@ -117,6 +117,7 @@ def values(sealed: Sealed) -> dict[str, list[str]]:
             f"{mine}/funding-agreements/{sealed.side}",
             f"{mine}/funding-agreements/{sealed.side}?language=en",
         ],
+        "/v1/initiatives/{identifier}/amendments": [f"{mine}/amendments"],
         "/v1/initiatives/{identifier}/tranches": [f"{mine}/tranches"],
         "/v1/initiatives/{identifier}/reports": [f"{mine}/reports"],
         "/v1/initiatives/{identifier}/audit": [f"{mine}/audit?limit=1000", f"{mine}/audit?start=5"],

@@ -509,8 +509,10 @@ class Life:
         command = SubmitReport(
             id=self.next_id(), caller=caller or self.applicant, report=number, content_hash=content
         )
-        claimed_by = tuple(sorted(self.state.proposal.partners)) if percent else ()
-        return self.send(command, ExaminedReport(costs=costs, claimed_by=claimed_by))
+        # All of a side's costs are its first partner's.
+        first = {side: partner for partner, side in reversed(self.state.proposal.partners.items())}
+        by_partner = {first[side]: amounts for side, amounts in costs.items()}
+        return self.send(command, ExaminedReport(costs=costs, by_partner=by_partner))
 
     def waited_for(self) -> list[Waiting]:
         """Everybody who is waited for, as the inbox shows it."""

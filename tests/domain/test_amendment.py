@@ -217,14 +217,15 @@ def test_no_less_is_asked_for_than_was_let_go_and_a_partner_that_got_some_stays(
 
 def test_a_partner_with_costs_in_a_report_stays() -> None:
     life = active_life()
-    assert amend(life, joined(body(life), "safsal", "dugma", 10)).status == "counted"
+    assert amend(life, joined(body(life), "misal", "numune", 10)).status == "counted"
+    gone = left(body(life), "numune", "misal")
     life.now = life.state.reports[0].ends_at
-    life.report(1, 0)
-    life.all_sign(Response.RETURN)
-    assert life.amend(**left(body(life), "safsal", "dugma")).status == "counted"
-    life.all_sign(Response.REFUSE)
     life.report(1, 50)
-    assert refused(life.amend(**left(body(life), "safsal", "dugma"))) == ("refused", "invalid")
+    life.all_sign(Response.RETURN)
+    answer = life.amend(**gone)
+    assert refused(answer) == ("refused", "invalid")
+    assert "has reported costs" in (answer.detail or "")
+    assert life.amend(**left(body(life), "misal", "numune")).status == "counted"
 
 
 def test_an_initiative_of_terms_without_limits_takes_none() -> None:
