@@ -15,6 +15,7 @@ from countersign.activities.deadlines import DeadlineQuestion, deadline
 from countersign.activities.signing import Signing, SigningOrder
 from countersign.domain import draft
 from countersign.domain.agreement import Terms
+from countersign.domain.amendment import compare
 from countersign.domain.audit import AuditEntry
 from countersign.domain.budget import Lack
 from countersign.domain.commands import ExaminedProposal, ExaminedReport
@@ -140,7 +141,7 @@ class Recording:
 
     @activity.defn(name="examine_proposal")
     async def examine_proposal(self, question: ProposalQuestion) -> ExaminedProposal:
-        """What the record says of a new version, and which fields it changed."""
+        """What the record says of a new version, and what it changed."""
         return await self._examine(question, question.replaces)
 
     async def _examine(self, opening: Opening, replaces: str | None) -> ExaminedProposal:
@@ -167,6 +168,7 @@ class Recording:
             ),
             changed=_first([one.place for one in changes]),
             administrative=bool(changes) and all(map(is_administrative, changes)),
+            comparison=compare(Proposal.model_validate(before), proposal) if before is not None else None,
         )
 
     @activity.defn(name="examine_report")

@@ -14,6 +14,7 @@ class FundingAgreementView(BaseModel):
     """One side's funding agreement in its current edition.
 
     ``matter`` is the one that puts it before every side; ``signed_at`` is when all of them had signed, none before.
+    ``amendment`` is the one that made the edition; a minor one needs no matter.
     """
 
     directorate: str
@@ -23,9 +24,12 @@ class FundingAgreementView(BaseModel):
     content_hash: str
     matter: int | None = None
     signed_at: datetime | None = None
+    amendment: int | None = None
 
 
-def agreement_views(drawn_up: FundingAgreementsDrawnUp, matter: Matter | None) -> list[FundingAgreementView]:
+def agreement_views(
+    drawn_up: FundingAgreementsDrawnUp, matter: Matter | None, amendment: int | None = None
+) -> list[FundingAgreementView]:
     """Every side's agreement, and what became of it in the last matter that put it before them."""
     signed = matter is not None and matter.outcome is Outcome.APPROVED
     return [
@@ -37,6 +41,7 @@ def agreement_views(drawn_up: FundingAgreementsDrawnUp, matter: Matter | None) -
             content_hash=one.content_hash,
             matter=matter.number if matter else None,
             signed_at=matter.closed_at if matter and signed else None,
+            amendment=amendment,
         )
         for side, one in sorted(drawn_up.sides.items())
     ]

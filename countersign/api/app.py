@@ -13,6 +13,7 @@ from fastapi_offline import FastAPIOffline
 
 from countersign import __version__
 from countersign.api import (
+    amendments,
     audit,
     bank_statements,
     budgets,
@@ -46,6 +47,7 @@ _ROUTES: Final = (
     keys,
     mandates,
     funding_agreements,
+    amendments,
     carrying_out,
     reports,
     ending,

@@ -13,14 +13,15 @@ from countersign.api.dependencies import Here, Record
 from countersign.api.errors import Problem, documented
 from countersign.api.schemas import Page
 from countersign.domain.agreement import MatterKind
-from countersign.domain.facts import FundingAgreementsDrawnUp
+from countersign.domain.amendment import MOST
+from countersign.domain.facts import AmendmentAsked, FundingAgreementsDrawnUp
 from countersign.store import documents, initiatives, trail
 from countersign.store.session import Database
 
 router = APIRouter(prefix="/initiatives/{identifier}/funding-agreements", tags=["funding agreements"])
 
 _MOST_EDITIONS: Final = 100
-"""Of one initiative; each took an approval that ran out, so there are never so many."""
+"""Of one initiative; each took an approval that ran out or an amendment, so there are never so many."""
 
 
 @router.get("", responses=documented("unauthenticated", "not_found"))
@@ -32,6 +33,11 @@ async def every(here: Here, record: Record) -> Page[FundingAgreementView]:
     if not editions:
         return Page(items=[])
     since, drawn_up = editions[0]
+    amendment = await _amendment(record, here.id, drawn_up.edition)
+    if amendment is not None:
+        # It is in force as it was notified, or as the matter of the amendment was decided.
+        of_it = [one for one in matters if one.number == amendment.matter]
+        return Page(items=agreement_views(drawn_up, of_it[-1] if of_it else None, amendment.number))
     # Matters are read first: one that was opened after an edition is never taken for that of an earlier one.
     of_it = [one for one in matters if one.kind is MatterKind.AGREEMENT and one.opened_at >= since]
     return Page(items=agreement_views(drawn_up, of_it[-1] if of_it else None))
@@ -72,6 +78,16 @@ async def read(
     if text is None:
         raise Problem("not_found", f"this funding agreement is not given in {language!r}")
     return Response(text, media_type="text/plain; charset=utf-8", headers={"Content-Language": language})
+
+
+async def _amendment(record: Database, initiative: str, edition: int) -> AmendmentAsked | None:
+    """The amendment for which an edition was drawn up."""
+    async with record.reading() as connection:
+        found = await trail.search(
+            connection, action=AmendmentAsked.action, initiative=initiative, limit=MOST
+        )
+    asked = (AmendmentAsked.model_validate(one.entry.body) for one in found)
+    return next((one for one in asked if one.funding_agreements.edition == edition), None)
 
 
 async def _editions(record: Database, initiative: str) -> list[tuple[datetime, FundingAgreementsDrawnUp]]:

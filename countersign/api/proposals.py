@@ -52,7 +52,7 @@ async def submit(
     agreement: InForce,
 ) -> SubmittedView:
     """Submit a proposal. The same Idempotency-Key again gives the same initiative."""
-    _check(proposal, agreement)
+    check_proposal(proposal, agreement)
     content = proposal.content_hash()
     now = datetime.now(UTC)
     async with record.transaction() as connection:
@@ -146,7 +146,9 @@ async def revise(
         raise Problem("precondition_required", "send If-Match with the ETag of the version you read")
     async with record.reading() as connection:
         bound = await agreements.find(connection, here.agreement_id, here.agreement_version)
-    _check(proposal, bound or agreement)  # an initiative is bound to the version under which it was submitted
+    check_proposal(
+        proposal, bound or agreement
+    )  # an initiative is bound to the version under which it was submitted
     replaces, content = if_match.strip().removeprefix("W/").strip('"'), proposal.content_hash()
     if not re.fullmatch(r"sha256:[0-9a-f]{64}", replaces):
         raise Problem("precondition_failed", f"the current version is {here.content_hash}")
@@ -163,7 +165,12 @@ async def revise(
     return Answered(sequence=answer.sequence)
 
 
-def _check(proposal: Proposal, agreement: ProgrammeAgreement) -> None:
+def check_proposal(proposal: Proposal, agreement: ProgrammeAgreement) -> None:
+    """Refuse a proposal that contradicts itself or the agreement.
+
+    Raises:
+        Problem: ``invalid``, with every place.
+    """
     found = faults(proposal, agreement)
     if found:
         places = [{"place": one.place, "problem": one.problem, "rule": one.rule} for one in found]

@@ -7,6 +7,7 @@ import typer
 from countersign.cli import (
     accounts,
     agreements,
+    amendments,
     applicants,
     auditors,
     authority,
@@ -29,6 +30,7 @@ _GROUPS = (
     people,
     applicants,
     reports,
+    amendments,
     offices,
     ending,
     bank,

@@ -304,6 +304,7 @@ class ProgrammeAgreement(Block):
             approval_validity_days=self.approval_validity_days,
             tranches=self.tranches,
             reporting=self.reporting,
+            amendments=self.amendments,
         )
 
 
@@ -323,7 +324,10 @@ class Side(Block):
 
 
 class Terms(Block):
-    """The rules an initiative is bound to from its submission on (DESIGN section 4)."""
+    """The rules an initiative is bound to from its submission on (DESIGN section 4).
+
+    ``amendments`` is none where it began before there were any.
+    """
 
     agreement: str
     version: int
@@ -334,6 +338,7 @@ class Terms(Block):
     approval_validity_days: int
     tranches: TranchePlan
     reporting: Reporting
+    amendments: AmendmentLimits | None = None
 
     @property
     def directorates(self) -> tuple[str, ...]:

@@ -9,9 +9,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints
 
 from countersign.domain.agreement import Identifier
+from countersign.domain.amendment import Comparison, DueDate
 from countersign.domain.amounts import Amount
 from countersign.domain.canonical import canonical_json
-from countersign.domain.funding import BankOutcome
+from countersign.domain.funding import BankOutcome, FundingAgreements
 from countersign.domain.mandate import Mandate
 from countersign.domain.matter import Caller, SignOff
 from countersign.domain.model import MessageId, Model, Number, Sha256
@@ -169,6 +170,14 @@ class SubmitReport(Command):
     content_hash: Sha256
 
 
+class AskAmendment(Command):
+    """Ask for another version of an active initiative's proposal, by its hash, in the place of the one in force."""
+
+    content_hash: Sha256
+    replaces: Sha256
+    reasons: Reasons
+
+
 AnyCommand = (
     SignOff
     | ExtendDeadline
@@ -189,21 +198,41 @@ AnyCommand = (
     | Terminate
     | DisallowCosts
     | WriteOff
+    | AskAmendment
 )
 
 
 class ExaminedProposal(Model):
-    """What the record says of a proposal's document: its summary, or why it can't be taken."""
+    """What the record says of a proposal's document: its summary, or why it can't be taken.
+
+    ``comparison`` is what it changes in the version that it replaces.
+    """
 
     summary: ProposalSummary | None
     faults: tuple[str, ...] = ()
     ineligibilities: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     administrative: bool = False
+    comparison: Comparison | None = None
+
+
+class ExaminedAmendment(Model):
+    """What the record says of an amendment: the version that it asks for, when reports would fall due under it, and
+    the funding agreements that were drawn up from it.
+    """
+
+    proposal: ExaminedProposal
+    due: tuple[DueDate, ...] = ()
+    funding_agreements: FundingAgreements | None = None
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Why the version can't be taken."""
+        return self.proposal.faults
 
 
 class ExaminedReport(Model):
-    """What the record says of a report's document: the costs per side, or why it can't be taken."""
+    """What the record says of a report's document: the costs per side and partner, or why it can't be taken."""
 
     costs: dict[str, tuple[Amount, ...]] = Field(default_factory=dict)
     by_partner: dict[str, tuple[Amount, ...]] | None = None

@@ -11,10 +11,11 @@ from datetime import date, datetime
 from typing import Any, ClassVar, Final
 
 from countersign.domain.agreement import ChainStep, MatterKind
+from countersign.domain.amendment import DueDate, Kind, Weight
 from countersign.domain.amounts import Amount
 from countersign.domain.audit import SYSTEM
 from countersign.domain.budget import Lack
-from countersign.domain.funding import FundingAgreement, Instruction, Tranche
+from countersign.domain.funding import FundingAgreement, FundingAgreements, Instruction, Tranche
 from countersign.domain.matter import Outcome, Position, Response
 from countersign.domain.model import Model
 from countersign.domain.proposal import ProposalSummary
@@ -444,6 +445,60 @@ class ReportReturned(Fact):
     action = "report.changes_requested"
     number: int
     reasons: dict[str, tuple[str, ...]]
+
+
+class AmendmentAsked(FromMessage):
+    """Another version of the proposal is asked for. ``matter`` is the one that decides on it, if every side does.
+
+    ``due`` is when the report on each period of the new version would fall due, ``edition`` that of the funding
+    agreements which were drawn up for it.
+    """
+
+    action = "amendment.asked"
+    number: int
+    weight: Weight
+    kinds: tuple[Kind, ...]
+    replaces: str
+    changed: tuple[str, ...]
+    reasons: str
+    summary: ProposalSummary
+    funding_agreements: FundingAgreements
+    due: tuple[DueDate, ...] = ()
+    matter: int | None = None
+
+
+class VersionInForce(Fact):
+    """An amendment is in force: the version that it led to, and all that follows from it."""
+
+    number: int
+    version: int
+    summary: ProposalSummary
+    changed: tuple[str, ...]
+    asked_by: str
+    commitments: dict[str, tuple[Amount, ...]]
+    reports: tuple[ReportScheduled, ...]
+    tranches: tuple[Tranche, ...]
+
+
+class AmendmentNotified(VersionInForce):
+    """A minor one."""
+
+    action = "amendment.notified"
+
+
+class AmendmentMade(VersionInForce):
+    """A major one, which every side approved."""
+
+    action = "amendment.made"
+
+
+class AmendmentRejected(Fact):
+    """It came to nothing: refused, returned, lapsed, overtaken, or too little money is left for it."""
+
+    action = "amendment.rejected"
+    number: int
+    reason: str
+    lacking: tuple[Lack, ...] = ()
 
 
 class Withdrawn(FromMessage):

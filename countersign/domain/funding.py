@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -97,7 +97,9 @@ class Share(Model):
     ``authorised_for`` is on whose behalf it was authorised. ``authorised_before`` are those by and for whom it was
     authorised when a payment of it failed or it was held. ``retrying`` are the payments that had failed when the share
     was authorised anew: what fails later is for an authorisation of its own. A held one keeps what it was, by whom it
-    is held and why. ``claims`` is what each partner is asked to give back, of a part that is claimed back.
+    is held and why. ``payees`` are the partners in whose proportion it is paid, by what each of them is still to get,
+    where an amendment made that another than what they ask for. ``claims`` is what each partner is asked to give back,
+    of a part that is claimed back.
     """
 
     amounts: tuple[Amount, ...]
@@ -113,6 +115,7 @@ class Share(Model):
     held_by: str | None = None
     held_reasons: str | None = None
     claims: dict[str, tuple[Amount, ...]] | None = None
+    payees: dict[str, tuple[Amount, ...]] | None = None
 
     @property
     def unheld(self) -> PaymentState:
@@ -234,33 +237,53 @@ class FundingAgreements(Model):
     sides: dict[str, FundingAgreement]
 
 
+class Planned(NamedTuple):
+    """A tranche of the plan, and its weight among them all."""
+
+    number: int
+    trigger: Literal["signature", "report", "closure"]
+    report: int | None
+    weight: int
+
+
+def shape(tranches: TranchePlan, interim_reports: int) -> tuple[Planned, ...]:
+    """The tranches that a plan has: on signature, one on each interim report, on closure.
+
+    Without interim reports their part is paid on signature.
+    """
+    if not interim_reports:
+        return (
+            Planned(1, "signature", None, tranches.on_signature + tranches.on_reports),
+            Planned(2, "closure", None, tranches.on_closure),
+        )
+    return (
+        Planned(1, "signature", None, tranches.on_signature * interim_reports),
+        *(Planned(n + 1, "report", n, tranches.on_reports) for n in range(1, interim_reports + 1)),
+        Planned(interim_reports + 2, "closure", None, tranches.on_closure * interim_reports),
+    )
+
+
 def plan(
     commitments: Mapping[str, tuple[Amount, ...]], tranches: TranchePlan, interim_reports: int
 ) -> tuple[Tranche, ...]:
-    """The tranches of a commitment: on signature, one on each interim report, on closure.
+    """The tranches of a commitment, in the plan's shape.
 
-    They add up to the commitment exactly, per side and unit. Without interim reports their part is paid on signature.
-    A part of nothing is left out.
+    They add up to the commitment exactly, per side and unit. A part of nothing is left out.
     """
-    if interim_reports:
-        weights = [tranches.on_signature * interim_reports]
-        weights += [tranches.on_reports] * interim_reports
-        weights += [tranches.on_closure * interim_reports]
-    else:
-        weights = [tranches.on_signature + tranches.on_reports, tranches.on_closure]
-    parts = {side: [split(amount, weights) for amount in amounts] for side, amounts in commitments.items()}
-    planned: list[Tranche] = []
-    for index in range(len(weights)):
-        last = index == len(weights) - 1
+    parts = shape(tranches, interim_reports)
+    weights = [one.weight for one in parts]
+    split_up = {side: [split(amount, weights) for amount in amounts] for side, amounts in commitments.items()}
+    planned = []
+    for index, part in enumerate(parts):
         shares = {
-            side: Share(amounts=tuple(part[index] for part in side_parts if part[index].minor))
-            for side, side_parts in parts.items()
+            side: Share(amounts=tuple(one[index] for one in amounts if one[index].minor))
+            for side, amounts in split_up.items()
         }
         planned.append(
             Tranche(
-                number=index + 1,
-                trigger="closure" if last else "report" if index else "signature",
-                report=index if index and not last else None,
+                number=part.number,
+                trigger=part.trigger,
+                report=part.report,
                 shares={side: share for side, share in shares.items() if share.amounts},
             )
         )
@@ -389,8 +412,8 @@ def instructions(
 ) -> tuple[Instruction, ...]:
     """The payments that one side's bank is to be told of now; the same share, the same end-to-end ids.
 
-    ``asked`` is what each of the side's partners asked for: it is paid to them in that proportion, exact in the sum. Of
-    what is claimed back the claims say who gives how much.
+    ``asked`` is what each of the side's partners asked for: it is paid to them in that proportion, exact in the sum,
+    unless the share has payees of its own. Of what is claimed back the claims say who gives how much.
     Of a share that was instructed before, only what had failed when it was authorised anew, each under the id of its
     next attempt: the same payments however often this is asked, so that they stay in one file.
     """
@@ -408,7 +431,7 @@ def instructions(
             partner=partner,
         )
         for amount in share.amounts
-        for partner, part in _parts(amount, asked)
+        for partner, part in _parts(amount, asked if share.payees is None else share.payees)
     )
 
 

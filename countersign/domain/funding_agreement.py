@@ -6,29 +6,43 @@ A document is plain JSON data, known by its content hash. It names organisations
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date
+from datetime import date, datetime
 from itertools import pairwise
 from typing import Any
 
+from countersign.domain import in_force
 from countersign.domain.agreement import Directorate, LegalText, MatterKind, ProgrammeAgreement
+from countersign.domain.amendment import Amendment
 from countersign.domain.amounts import Amount
 from countersign.domain.canonical import content_hash
-from countersign.domain.funding import FundingAgreement, FundingAgreements
+from countersign.domain.facts import ReportScheduled
+from countersign.domain.funding import FundingAgreement, FundingAgreements, Tranche
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.legal_text import fill
 from countersign.domain.model import Model
 from countersign.domain.papers import plain, tranches_of
 from countersign.domain.proposal import Proposal, ProposalSummary, summarise
-from countersign.domain.reporting import month_bounds
+from countersign.domain.reporting import month_bounds, months_after
 from countersign.domain.steps import next_edition
 
 Json = dict[str, Any]
 
 
+class Amended(Model):
+    """The amendment that makes an edition: its number, the version it replaces, and all that follows from it."""
+
+    number: int
+    replaces: str
+    starts_at: datetime
+    reports: tuple[ReportScheduled, ...]
+    tranches: tuple[Tranche, ...]
+
+
 class Basis(Model):
     """What funding agreements are drawn up from, as the initiative's state has it.
 
-    ``matter`` and ``decision`` are the number and the content hash of the joint decision on the proposal.
+    ``matter`` and ``decision`` are the number and the content hash of the joint decision on the proposal. ``amended``
+    is none for those that are drawn up before the initiative is active.
     """
 
     initiative: str
@@ -41,6 +55,7 @@ class Basis(Model):
     drawn_up_on: date
     matter: int | None = None
     decision: str | None = None
+    amended: Amended | None = None
 
 
 def basis(state: InitiativeState, drawn_up_on: date) -> Basis:
@@ -57,6 +72,29 @@ def basis(state: InitiativeState, drawn_up_on: date) -> Basis:
         drawn_up_on=drawn_up_on,
         matter=decided.number if decided else None,
         decision=decided.decision if decided else None,
+    )
+
+
+def amended_basis(state: InitiativeState, amendment: Amendment, drawn_up_on: date, now: datetime) -> Basis:
+    """The basis of the edition that an amendment makes, should it take effect as things stand.
+
+    Raises:
+        RuleBroken: ``invalid``, as :func:`in_force.follows`.
+    """
+    summary = amendment.summary or state.proposal
+    brings = in_force.follows(state, summary, amendment.due, now)
+    return basis(state, drawn_up_on).model_copy(
+        update={
+            "version": state.version + 1,
+            "content_hash": amendment.content_hash,
+            "amended": Amended(
+                number=amendment.number,
+                replaces=amendment.replaces,
+                starts_at=state.reports[0].starts_at,
+                reports=brings.reports,
+                tranches=brings.tranches,
+            ),
+        }
     )
 
 
@@ -96,12 +134,23 @@ def _document(
     rests_on: Basis,
 ) -> Json:
     asked = summary.asked or {}
-    bounds = month_bounds(proposal.duration_months, agreement.reporting.period_months)
+    amended = rests_on.amended
+    bounds = (
+        month_bounds(proposal.duration_months, agreement.reporting.period_months)
+        if amended is None
+        else months_after(amended.starts_at, [one.ends_at for one in amended.reports])
+    )
     rows = [
         {"number": number, "from_month": before + 1, "to_month": after}
         for number, (before, after) in enumerate(pairwise(bounds), 1)
     ]
+    tranches = (
+        tranches_of(summary, agreement.tranches, agreement.reporting) if amended is None else amended.tranches
+    )
     return {
+        **(
+            {} if amended is None else {"amendment": {"number": amended.number, "replaces": amended.replaces}}
+        ),
         "document": "funding_agreement",
         "number": f"{rests_on.reference}/{side.id}/{rests_on.edition}",
         "edition": rests_on.edition,
@@ -125,7 +174,7 @@ def _document(
                 **({} if one.report is None else {"report": one.report}),
                 "amounts": plain(one.shares[side.id].amounts),
             }
-            for one in tranches_of(summary, agreement.tranches, agreement.reporting)
+            for one in tranches
             if side.id in one.shares
         ],
         "reports": {

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from countersign.domain.commands import AnyCommand, Command
+from countersign.domain.commands import (
+    AnyCommand,
+    Command,
+    ExaminedAmendment,
+    ExaminedProposal,
+    ExaminedReport,
+)
 from countersign.domain.errors import RuleBroken
 from countersign.domain.facts import Fact, Happened
 from countersign.domain.initiative import InitiativeState
@@ -41,3 +47,23 @@ def without_part(state: InitiativeState, caller: Caller) -> None:
     """
     if caller.person in state.barred or (caller.contact is not None and caller.contact in state.barred):
         raise RuleBroken("conflict_of_interest", "you have a part in this initiative")
+
+
+def by_applicant(state: InitiativeState, caller: Caller) -> None:
+    """Refuse whoever does not take part.
+
+    Raises:
+        RuleBroken: ``forbidden``.
+    """
+    people = state.summary.people if state.summary else ()
+    known = caller.person == state.applicant.person or (
+        caller.contact is not None and caller.contact in people
+    )
+    if caller.directorate is not None or not known:
+        raise RuleBroken("forbidden", "only those who take part in the initiative do this")
+
+
+def told(examined: ExaminedProposal | ExaminedReport | ExaminedAmendment | None) -> str:
+    """Why a document can't be taken."""
+    found = examined.faults if examined is not None else ()
+    return "; ".join(found) or "there is no such document"

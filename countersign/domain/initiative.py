@@ -10,6 +10,7 @@ from pydantic import Field
 
 from countersign.domain import audit, shares
 from countersign.domain.agreement import MatterKind, Terms
+from countersign.domain.amendment import Amendment, AmendmentState
 from countersign.domain.amounts import Amount
 from countersign.domain.audit import AuditEntry
 from countersign.domain.budget import Deferral
@@ -18,6 +19,9 @@ from countersign.domain.commands import Answer, Seen, message_key
 from countersign.domain.errors import RuleBroken
 from countersign.domain.facts import (
     ACTIONS,
+    AmendmentAsked,
+    AmendmentMade,
+    AmendmentRejected,
     CommitmentsDeferred,
     CommitmentsFixed,
     CommitmentsReleased,
@@ -47,6 +51,7 @@ from countersign.domain.facts import (
     ReportAccepted,
     ReportFellOverdue,
     ReportReturned,
+    ReportScheduled,
     ReportsScheduled,
     ReportSubmitted,
     ReportWaived,
@@ -56,6 +61,7 @@ from countersign.domain.facts import (
     StageEntered,
     Submitted,
     TranchesPlanned,
+    VersionInForce,
 )
 from countersign.domain.funding import FundingAgreements, Tranche
 from countersign.domain.matter import OVERDUE, REMINDERS, Caller, Counted, Matter, Outcome
@@ -114,6 +120,7 @@ class InitiativeState(Model):
     funding_agreements: FundingAgreements | None = None
     tranches: tuple[Tranche, ...] = ()
     reports: tuple[ReportDue, ...] = ()
+    amendments: tuple[Amendment, ...] = ()
     conflicted: tuple[str, ...] = ()
     answers: dict[str, Seen] = Field(default_factory=dict)
 
@@ -150,8 +157,13 @@ class InitiativeState(Model):
 
     @property
     def barred(self) -> frozenset[str]:
-        """Persons and contact keys that have a part in this initiative and so decide nothing on it."""
-        people = self.summary.people if self.summary else ()
+        """Persons and contact keys that have a part in this initiative and so decide nothing on it.
+
+        Whoever would have one by an amendment that is open has it already.
+        """
+        people = set(self.summary.people if self.summary else ())
+        if self.open_amendment is not None and self.open_amendment.summary is not None:
+            people.update(self.open_amendment.summary.people)
         own = (self.applicant.person, *((self.applicant.contact,) if self.applicant.contact else ()))
         return frozenset((*own, *people, *self.conflicted))
 
@@ -173,6 +185,16 @@ class InitiativeState(Model):
     def next_report(self) -> ReportDue | None:
         """The first report that is neither accepted nor waived yet."""
         return next((one for one in self.reports if one.state not in FINISHED), None)
+
+    @property
+    def open_amendment(self) -> Amendment | None:
+        """The amendment that was asked for and is not settled; there is one at a time."""
+        return next((one for one in self.amendments if one.state is AmendmentState.ASKED), None)
+
+    def requested_in(self, matter: Matter) -> dict[str, tuple[Amount, ...]]:
+        """What each side is asked for by what a matter puts before them."""
+        asked = next((one for one in self.amendments if one.matter == matter.number), None)
+        return (asked.summary if asked and asked.summary else self.proposal).requested
 
     def answer_to(self, caller: Caller, message_id: str) -> Seen | None:
         return self.answers.get(message_key(caller, message_id))
@@ -299,7 +321,11 @@ def _changes(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str,
         case FundingAgreementsDrawnUp():
             return {"funding_agreements": FundingAgreements(**fact.model_dump())}
         case _:
-            return _changes_in_matters(state, fact, entry) or _changes_while_active(state, fact, entry)
+            return (
+                _changes_in_matters(state, fact, entry)
+                or _changes_by_amendments(state, fact, entry)
+                or _changes_while_active(state, fact, entry)
+            )
 
 
 def _changes_in_matters(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str, Any]:
@@ -356,6 +382,59 @@ def _changes_in_matters(state: InitiativeState, fact: Fact, entry: AuditEntry) -
             return _matter(state, number, lambda _: {"outcome": Outcome.VOID, "closed_at": at})
         case _:
             return {}
+
+
+def _changes_by_amendments(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str, Any]:
+    match fact:
+        case AmendmentAsked():
+            asked = Amendment(
+                **fact.model_dump(exclude={"fingerprint"}),
+                content_hash=entry.subject or "",
+                asked_by=entry.actor,
+                asked_at=entry.instant,
+                edition=fact.funding_agreements.edition,
+            )
+            return {"amendments": (*state.amendments, asked)}
+        case VersionInForce():
+            made = isinstance(fact, AmendmentMade)
+            return {
+                "amendments": _settled(
+                    state, fact.number, AmendmentState.MADE if made else AmendmentState.NOTIFIED
+                ),
+                "version": fact.version,
+                "content_hash": entry.subject,
+                "summary": fact.summary,
+                "commitments": fact.commitments,
+                "reports": _rescheduled(state.reports, fact.reports, entry.instant),
+                "tranches": fact.tranches,
+            }
+        case AmendmentRejected(number=number):
+            return {"amendments": _settled(state, number, AmendmentState.REJECTED)}
+        case _:
+            return {}
+
+
+def _settled(state: InitiativeState, number: int, became: AmendmentState) -> tuple[Amendment, ...]:
+    """The amendments with one of them settled: what it would have brought is in force now, or of no use."""
+    settled = {"state": became, "summary": None, "due": (), "funding_agreements": None}
+    return _replaced(state.amendments, number, lambda _: settled)
+
+
+def _rescheduled(
+    reports: tuple[ReportDue, ...], schedule: tuple[ReportScheduled, ...], at: datetime
+) -> tuple[ReportDue, ...]:
+    """The reports by another schedule. One that is overdue and falls due later now is no longer overdue."""
+    known = {one.number: one for one in reports}
+
+    def rescheduled(one: ReportScheduled) -> ReportDue:
+        moved = known[one.number].model_copy(update=one.model_dump()) if one.number in known else None
+        if moved is None:
+            return ReportDue(**one.model_dump())
+        if moved.state is ReportState.OVERDUE and moved.due_at > at:
+            return moved.model_copy(update={"state": ReportState.SCHEDULED})
+        return known[one.number] if moved == known[one.number] else moved
+
+    return tuple(map(rescheduled, schedule))
 
 
 def _changes_while_active(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str, Any]:

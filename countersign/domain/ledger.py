@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from countersign.domain.amounts import Amount, total
 from countersign.domain.audit import AuditEntry
 from countersign.domain.facts import (
+    AmendmentMade,
     CommitmentsFixed,
     CommitmentsReleased,
     CostsDisallowed,
@@ -63,6 +64,7 @@ class Code(StrEnum):
     COMMITMENT_RESERVED = "commitment_reserved"
     COMMITMENT_MADE = "commitment_made"
     COMMITMENT_RELEASED = "commitment_released"
+    COMMITMENT_INCREASED = "commitment_increased"
     PAYMENT_INSTRUCTED = "payment_instructed"
     PAYMENT_MADE = "payment_made"
     PAYMENT_UNCONFIRMED = "payment_unconfirmed"
@@ -142,6 +144,7 @@ POSTED: Final[dict[str, type[Fact]]] = {
     for one in (
         CommitmentsFixed,
         CommitmentsReleased,
+        AmendmentMade,
         StageEntered,
         TrancheInstructed,
         TranchePaid,
@@ -335,6 +338,8 @@ def _moves(book: Book, fact: Fact) -> Iterator[Move]:
             yield from _released(book)
         case CommitmentsReleased():
             yield from _released(book)
+        case AmendmentMade(commitments=commitments):
+            yield from _amended(book, commitments)
         case CostsDisallowed(directorate=side, amount=amount):
             yield Move(Code.COSTS_DISALLOWED, side, amount, Account.ACCEPTED, Account.REPORTED)
         case ReportAccepted(number=number):
@@ -380,6 +385,19 @@ def _recovered(side: str, amounts: tuple[Amount, ...]) -> Iterator[Move]:
     for _, amount in _per_unit({side: amounts}):
         yield Move(Code.MONEY_RECOVERED, side, amount, Account.RECOVERED, Account.TREASURY)
         yield Move(Code.CLAIM_MET, side, amount, Account.RECOVERABLE, Account.CLAIMED)
+
+
+def _amended(book: Book, commitments: Mapping[str, tuple[Amount, ...]]) -> Iterator[Move]:
+    """What more is committed by an amendment, and what is given back."""
+    owed = {(side, one.unit): one.minor for side, one in book.on(Account.COMMITTED)}
+    asked = {(side, one.unit): one.minor for side, one in _per_unit(commitments)}
+    for side, unit in sorted(owed.keys() | asked.keys()):
+        more = asked.get((side, unit), 0) - owed.get((side, unit), 0)
+        amount = Amount(abs(more), unit)
+        if more > 0:
+            yield Move(Code.COMMITMENT_INCREASED, side, amount, Account.APPROPRIATION, Account.COMMITTED)
+        else:
+            yield Move(Code.COMMITMENT_RELEASED, side, amount, Account.COMMITTED, Account.APPROPRIATION)
 
 
 def _released(book: Book) -> Iterator[Move]:

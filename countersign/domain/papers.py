@@ -7,9 +7,11 @@ from typing import Any
 
 from countersign.domain import funding
 from countersign.domain.agreement import MatterKind, Reporting, TranchePlan
+from countersign.domain.amendment import Amendment
 from countersign.domain.amounts import Amount
 from countersign.domain.canonical import content_hash
 from countersign.domain.funding import FundingAgreements, PaymentState, Tranche
+from countersign.domain.in_force import Follows
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.proposal import ProposalSummary
 from countersign.domain.reporting import ReportState
@@ -169,6 +171,38 @@ def complaint_document(state: InitiativeState, reasons: str) -> dict[str, Any]:
         "proposal": {"version": state.version, "content_hash": state.content_hash},
         "against": {"stage": state.stage.value if state.stage else None, "reason": state.stage_reason},
         "reasons": reasons,
+    }
+
+
+def amendment_document(state: InitiativeState, amendment: Amendment, brings: Follows) -> dict[str, Any]:
+    """What an amendment puts before the directorates: both versions by their hashes, and what the new one brings."""
+    summary, agreements = amendment.summary, amendment.funding_agreements
+    return {
+        "document": "amendment",
+        "number": amendment.number,
+        "initiative": state.id,
+        "reference": state.reference,
+        "agreement": {"id": state.terms.agreement, "version": state.terms.version},
+        "replaces": {"version": state.version, "content_hash": amendment.replaces},
+        "proposal": {"version": state.version + 1, "content_hash": amendment.content_hash},
+        "kinds": [one.value for one in amendment.kinds],
+        "changed": list(amendment.changed),
+        "reasons": amendment.reasons,
+        "duration_months": summary.duration_months if summary else None,
+        "commitments": {side: plain(some) for side, some in (summary.requested if summary else {}).items()},
+        "reports": [one.model_dump(mode="json") for one in brings.reports],
+        "tranches": [
+            {
+                "number": one.number,
+                "trigger": one.trigger,
+                **({} if one.report is None else {"report": one.report}),
+                "amounts": {side: plain(share.amounts) for side, share in one.shares.items()},
+            }
+            for one in brings.tranches
+        ],
+        "funding_agreements": {
+            side: one.model_dump() for side, one in (agreements.sides if agreements else {}).items()
+        },
     }
 
 

@@ -36,6 +36,30 @@ from countersign.domain.mandate import PAYMENT
 from countersign.domain.stage import Stage
 
 
+def receive(
+    state: InitiativeState,
+    command: AuthoriseTranche | ConfirmTranche | HoldTranche | ResumeTranche | ReportPayment,
+    now: datetime,
+    mandates: MandatesGiven,
+) -> list[Happened]:
+    """The facts that a message on a payment brings about.
+
+    Raises:
+        RuleBroken: it does not count.
+    """
+    match command:
+        case AuthoriseTranche():
+            return authorise(state, command, now, mandates)
+        case ConfirmTranche():
+            return confirm(state, command, now, mandates)
+        case HoldTranche():
+            return hold(state, command)
+        case ResumeTranche():
+            return resume(state, command)
+        case ReportPayment():
+            return report_payment(state, command)
+
+
 def authorise(
     state: InitiativeState, command: AuthoriseTranche, now: datetime, mandates: MandatesGiven
 ) -> list[Happened]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from countersign.domain import funding, recovery
+from countersign.domain import funding, in_force, recovery
 from countersign.domain.agreement import FINANCE_OFFICE, MatterKind
 from countersign.domain.audit import AuditEntry
 from countersign.domain.decision import joint_decision
@@ -16,7 +16,12 @@ from countersign.domain.initiative import Condition, InitiativeState
 from countersign.domain.ledger import Transaction, postings
 from countersign.domain.matter import Matter, Outcome, waiting_step
 from countersign.domain.model import Model
-from countersign.domain.papers import closure_certificate, complaint_document, subject_document
+from countersign.domain.papers import (
+    amendment_document,
+    closure_certificate,
+    complaint_document,
+    subject_document,
+)
 from countersign.domain.reporting import ReportDue
 from countersign.domain.stage import Stage
 
@@ -85,7 +90,8 @@ class Version(Model):
 class Projection(Model):
     """The rows that a step writes beside its audit entries; lists hold what the step changed, and no more.
 
-    ``deferred`` names the budgets that the initiative waits for, as ``<directorate>/<unit>/<area>``.
+    ``deferred`` names the budgets that the initiative waits for, as ``<directorate>/<unit>/<area>``. The numbers of
+    what is no longer planned are ``tranches_gone`` and ``reports_gone``.
     """
 
     id: str
@@ -114,6 +120,8 @@ class Projection(Model):
     reports: tuple[ReportDue, ...] = ()
     conditions: tuple[Condition, ...] | None = None
     deferred: tuple[str, ...] | None = None
+    tranches_gone: tuple[int, ...] = ()
+    reports_gone: tuple[int, ...] = ()
 
 
 class Event(Model):
@@ -180,6 +188,8 @@ def project(before: InitiativeState, after: InitiativeState, entries: Sequence[A
         reports=_changed(before.reports, after.reports),
         conditions=None if before.conditions == after.conditions else after.conditions,
         deferred=None if before.deferral == after.deferral else _budgets(after),
+        tranches_gone=_gone(before.tranches, after.tranches),
+        reports_gone=_gone(before.reports, after.reports),
     )
 
 
@@ -327,17 +337,27 @@ def _changed(before: Sequence[Any], after: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(one for one in after if id(one) not in known)
 
 
+def _gone(before: Sequence[Tranche | ReportDue], after: Sequence[Tranche | ReportDue]) -> tuple[int, ...]:
+    return tuple(sorted({one.number for one in before} - {one.number for one in after}))
+
+
+_NEW_VERSIONS: Final = frozenset(
+    {
+        *("initiative.submitted", "proposal.revised", "proposal.corrected"),
+        *("amendment.notified", "amendment.made"),
+    }
+)
+"""The actions that put another version of the proposal in the place of the one before."""
+
+
 def _versions(entries: Sequence[AuditEntry]) -> Iterator[Version]:
     for entry in entries:
-        if (
-            entry.action in ("initiative.submitted", "proposal.revised", "proposal.corrected")
-            and entry.subject is not None
-        ):
+        if entry.action in _NEW_VERSIONS and entry.subject is not None:
             yield Version(
                 number=entry.body.get("version", 1),
                 content_hash=entry.subject,
                 submitted_at=entry.instant,
-                submitted_by=entry.actor,
+                submitted_by=entry.body.get("asked_by", entry.actor),
                 changed=tuple(entry.body.get("changed", ())),
             )
 
@@ -364,6 +384,10 @@ def _subject(
     after: InitiativeState, opened: AuditEntry, entries: Sequence[AuditEntry]
 ) -> dict[str, Any] | None:
     kind = MatterKind(opened.body["kind"])
+    amendment = after.open_amendment
+    if kind is MatterKind.AMENDMENT and amendment is not None and amendment.summary is not None:
+        brings = in_force.follows(after, amendment.summary, amendment.due, opened.instant)
+        return amendment_document(after, amendment, brings)
     if kind is not MatterKind.COMPLAINT:
         return subject_document(after, kind, after.funding_agreements)
     lodged = next(entry for entry in entries if entry.action == "complaint.lodged")
@@ -419,6 +443,10 @@ _TOLD: Final[dict[str, tuple[str, ...]]] = {
     "report.submitted": ("number", "version"),
     "report.accepted": ("number",),
     "report.changes_requested": ("number",),
+    "amendment.asked": ("number", "weight", "kinds"),
+    "amendment.notified": ("number", "version"),
+    "amendment.made": ("number", "version"),
+    "amendment.rejected": ("number",),
     "initiative.withdrawn": (),
 }
 """Which actions subscribers hear of, and with which fields: a position only as being in, a sign-off not at all."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import calendar
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
@@ -149,6 +149,17 @@ def add_months(start: datetime, months: int) -> datetime:
 def month_bounds(duration_months: int, period_months: int) -> tuple[int, ...]:
     """The months after which one report period ends and the next begins, from 0 to the end of the duration."""
     return (*range(0, duration_months, period_months), duration_months)
+
+
+def months_after(start: datetime, ends: Sequence[datetime]) -> tuple[int, ...]:
+    """The months from ``start`` after which periods end that follow each other without a gap, with 0 before them."""
+    months = [0]
+    for end in ends:
+        month = months[-1] + 1
+        while add_months(start, month) < end:
+            month += 1
+        months.append(month)
+    return tuple(months)
 
 
 def periods(starts_at: datetime, duration_months: int, period_months: int) -> tuple[Period, ...]:

@@ -1,19 +1,20 @@
 """What happens when a message comes: ``receive(state, command, now)`` gives facts, or breaks a rule.
 
 :func:`receive` is the table of messages; what follows it is one rule a message, those on payments in
-:mod:`paying`.
+:mod:`paying` and on amendments in :mod:`amending`.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from countersign.domain import ending, matter, paying, waiving
+from countersign.domain import amending, ending, matter, paying, waiving
 from countersign.domain.agreement import MatterKind
 from countersign.domain.amounts import LARGEST
 from countersign.domain.canonical import content_hash
 from countersign.domain.commands import (
     AnyCommand,
+    AskAmendment,
     AuthoriseTranche,
     ClearCondition,
     Command,
@@ -21,6 +22,7 @@ from countersign.domain.commands import (
     ConfirmTranche,
     DeclareConflict,
     DisallowCosts,
+    ExaminedAmendment,
     ExaminedProposal,
     ExaminedReport,
     ExtendDeadline,
@@ -59,9 +61,9 @@ from countersign.domain.facts import (
     StageEntered,
     Withdrawn,
 )
-from countersign.domain.ground_rules import in_stage, said, without_part
+from countersign.domain.ground_rules import by_applicant, in_stage, said, told, without_part
 from countersign.domain.initiative import Condition, InitiativeState
-from countersign.domain.matter import Caller, Counted, Matter, SignOff
+from countersign.domain.matter import Counted, Matter, SignOff
 from countersign.domain.papers import accepted_costs, complaint_document
 from countersign.domain.proposal import ProposalSummary
 from countersign.domain.stage import (
@@ -87,7 +89,7 @@ EVIDENCE = 10
 NO_MANDATES = MandatesGiven()
 
 
-Examined = ExaminedProposal | ExaminedReport | None
+Examined = ExaminedProposal | ExaminedReport | ExaminedAmendment | None
 
 
 def receive(
@@ -123,22 +125,17 @@ def receive(
             return _refuse_evidence(state, command)
         case Complain():
             return _complain(state, command, now, deadlines)
-        case AuthoriseTranche():
-            return paying.authorise(state, command, now, mandates)
-        case ConfirmTranche():
-            return paying.confirm(state, command, now, mandates)
-        case HoldTranche():
-            return paying.hold(state, command)
-        case ResumeTranche():
-            return paying.resume(state, command)
-        case ReportPayment():
-            return paying.report_payment(state, command)
+        case AuthoriseTranche() | ConfirmTranche() | HoldTranche() | ResumeTranche() | ReportPayment():
+            return paying.receive(state, command, now, mandates)
         case WaiveReport():
             return waiving.waive(state, command)
         case Terminate() | DisallowCosts() | WriteOff():
             return ending.receive(state, command)
         case SubmitReport():
             return _submit_report(state, command, now, examined, deadlines)
+        case AskAmendment():
+            found = examined if isinstance(examined, ExaminedAmendment) else None
+            return amending.ask(state, command, now, found, deadlines)
 
 
 def refused(command: AnyCommand | Command, broken: RuleBroken) -> Happened:
@@ -156,22 +153,13 @@ def refused(command: AnyCommand | Command, broken: RuleBroken) -> Happened:
     )
 
 
-def _by_applicant(state: InitiativeState, caller: Caller) -> None:
-    people = state.summary.people if state.summary else ()
-    known = caller.person == state.applicant.person or (
-        caller.contact is not None and caller.contact in people
-    )
-    if caller.directorate is not None or not known:
-        raise RuleBroken("forbidden", "only those who take part in the initiative do this")
-
-
 def _sign_off(
     state: InitiativeState, command: SignOff, now: datetime, mandates: MandatesGiven
 ) -> list[Happened]:
     before = state.matter(command.matter)
     if before is None:
         raise RuleBroken("not_found", f"there is no matter {command.matter}")
-    requested = state.proposal.requested.get(command.caller.directorate or "", ())
+    requested = state.requested_in(before).get(command.caller.directorate or "", ())
     counted = matter.count(
         before, command, state.barred, now, mandates=mandates.mandates, requested=requested
     )
@@ -248,7 +236,7 @@ def _declare_conflict(state: InitiativeState, command: DeclareConflict) -> list[
 
 
 def _withdraw(state: InitiativeState, command: Withdraw) -> list[Happened]:
-    _by_applicant(state, command.caller)
+    by_applicant(state, command.caller)
     in_stage(state, *BEFORE_ACTIVE)
     withdrawn = Withdrawn(reasons=command.reasons, fingerprint=fingerprint(command))
     return [
@@ -259,14 +247,14 @@ def _withdraw(state: InitiativeState, command: Withdraw) -> list[Happened]:
 
 
 def _revise(state: InitiativeState, command: Revise, examined: Examined) -> list[Happened]:
-    _by_applicant(state, command.caller)
+    by_applicant(state, command.caller)
     in_stage(state, Stage.REVISION, Stage.ELIGIBILITY, Stage.DECISION)
     if command.replaces != state.content_hash:
         raise RuleBroken("precondition_failed", f"the current version is {state.content_hash}")
     if command.content_hash == state.content_hash:
         raise RuleBroken("invalid", "the new version is the same as the one that it replaces")
     if not isinstance(examined, ExaminedProposal) or examined.summary is None:
-        raise RuleBroken("invalid", "; ".join(examined.faults) if examined else "there is no such document")
+        raise RuleBroken("invalid", told(examined))
     if state.stage is not Stage.REVISION:
         return [_correct(state, command, examined, examined.summary)]
     revised = ProposalRevised(
@@ -300,7 +288,7 @@ def _correct(
 def _complain(
     state: InitiativeState, command: Complain, now: datetime, deadlines: Deadlines | None
 ) -> list[Happened]:
-    _by_applicant(state, command.caller)
+    by_applicant(state, command.caller)
     in_stage(state, *COMPLAINABLE)
     if state.complaint_over(now) or deadlines is None:
         raise RuleBroken("stage_closed", f"a complaint comes within {COMPLAINT_DAYS} days, and once")
@@ -316,7 +304,7 @@ def _complain(
 
 
 def _give_evidence(state: InitiativeState, command: GiveEvidence) -> list[Happened]:
-    _by_applicant(state, command.caller)
+    by_applicant(state, command.caller)
     in_stage(state, Stage.CONDITIONS)
     condition = _condition(state, command.condition)
     if condition.cleared_by is not None:
@@ -372,7 +360,7 @@ def _submit_report(
     examined: Examined,
     deadlines: Deadlines | None,
 ) -> list[Happened]:
-    _by_applicant(state, command.caller)
+    by_applicant(state, command.caller)
     in_stage(state, Stage.ACTIVE)
     report = state.report(command.report)
     if report is None:
@@ -384,7 +372,7 @@ def _submit_report(
     if not report.is_open:
         raise RuleBroken("out_of_order", f"the report is {report.state}")
     if not isinstance(examined, ExaminedReport) or examined.faults or deadlines is None:
-        raise RuleBroken("invalid", "; ".join(examined.faults) if examined else "there is no such document")
+        raise RuleBroken("invalid", told(examined))
     for side, amounts in examined.costs.items():
         for amount in amounts:
             if accepted_costs(state, side, amount.unit) + amount.minor > LARGEST:

@@ -184,8 +184,9 @@ def enter(
 
 
 def next_edition(state: InitiativeState) -> int:
-    """The edition of the funding agreements that are drawn up next."""
-    return state.funding_agreements.edition + 1 if state.funding_agreements else 1
+    """The edition of the funding agreements that are drawn up next; no two are of one number, in force or not."""
+    current = state.funding_agreements.edition if state.funding_agreements else 0
+    return max([current, *(one.edition for one in state.amendments)]) + 1
 
 
 def _rests_on(state: InitiativeState, drawn_up: FundingAgreements | None) -> bool:
@@ -332,10 +333,12 @@ def activate(state: InitiativeState, schedule: tuple[ReportScheduled, ...]) -> l
     ]
 
 
-def overdue(state: InitiativeState, number: int) -> list[Happened]:
-    """A report did not come in time."""
+def overdue(state: InitiativeState, number: int, now: datetime) -> list[Happened]:
+    """A report did not come in time, as the schedule in force has it now."""
     report = state.report(number)
     if report is None or report.state is not ReportState.SCHEDULED or state.stage is not Stage.ACTIVE:
+        return []
+    if now < report.due_at:
         return []
     return [Happened(ReportFellOverdue(number=number))]
 
@@ -413,6 +416,11 @@ def all_paid(state: InitiativeState) -> bool:
     """Whether nothing that is due is left to pay or to come back, and nothing is held."""
     done = {PaymentState.PLANNED, *DONE}
     return all(share.state in done for one in state.tranches for share in one.shares.values())
+
+
+def is_carried_out(state: InitiativeState) -> bool:
+    """Whether nothing but the closing is left: no payment is under way, and no amendment is open."""
+    return all_paid(state) and state.open_amendment is None
 
 
 def _payable(state: InitiativeState, side: str, planned: Amount) -> Amount:

@@ -88,9 +88,16 @@ async def lacking(connection: AsyncConnection, step: Step) -> tuple[Lack, ...]:
     """What is too little for the reservations of a step that was refused."""
     found: list[Lack] = []
     for one in step.ledger:
-        if one.code != Code.COMMITMENT_RESERVED:
+        if one.code not in (Code.COMMITMENT_RESERVED, Code.COMMITMENT_INCREASED):
             continue
         wanted, year = sum(entry.minor for entry in one.entries if entry.minor > 0), year_of(one.at)
+        held = 0
+        if one.code == Code.COMMITMENT_INCREASED:
+            # It counts with all that the initiative has already, and against the same year.
+            u = t.budget_use.c
+            of_it = (u.initiative_id == one.initiative, u.directorate == one.directorate, u.unit == one.unit)
+            has = (await connection.execute(select(u.year, u.minor).where(*of_it))).first()
+            year, held = (has.year, has.minor) if has else (year, 0)
         values = {
             "initiative": one.initiative,
             "agreement": step.projection.agreement,
@@ -98,7 +105,7 @@ async def lacking(connection: AsyncConnection, step: Step) -> tuple[Lack, ...]:
             "year": year,
             "side": one.directorate,
             "unit": one.unit,
-            "wanted": wanted,
+            "wanted": held + wanted,
         }
         rows = await connection.execute(_LACKING, values)
         found += [
@@ -108,7 +115,7 @@ async def lacking(connection: AsyncConnection, step: Step) -> tuple[Lack, ...]:
                 area=row.area or None,
                 year=year,
                 wanted=wanted,
-                left=row.ceiling - row.taken,
+                left=row.ceiling - row.taken - held,
                 ahead=row.ahead,
             )
             for row in rows

@@ -117,6 +117,10 @@ projected AS MATERIALIZED (
   FROM projected p, jsonb_array_elements(p.reports) AS one
   ON CONFLICT (initiative_id, number) DO UPDATE
     SET due_at = excluded.due_at, state = excluded.state, body = excluded.body
+), tranches_gone AS (
+  DELETE FROM tranche USING projected p WHERE initiative_id = p.id AND tranche.number = ANY (p.tranches_gone)
+), reports_gone AS (
+  DELETE FROM report USING projected p WHERE initiative_id = p.id AND report.number = ANY (p.reports_gone)
 ), conditions AS (
   INSERT INTO condition (initiative_id, number, body)
   SELECT p.id, (one ->> 'number')::int, one FROM projected p, jsonb_array_elements(p.conditions) AS one
@@ -153,7 +157,7 @@ _PROJECTED: Final = """
     lead_directorate text, stage text, stage_since timestamptz, stage_deadline timestamptz, stage_reason text,
     version int, content_hash text, submitted_at timestamptz, sequence bigint, waits_for text[],
     next_deadline timestamptz, waiting jsonb, versions jsonb, matters jsonb, tranches jsonb, reports jsonb,
-    conditions jsonb, deferred text[]"""
+    conditions jsonb, deferred text[], tranches_gone int[], reports_gone int[]"""
 _ENTRY: Final = """
     initiative uuid, sequence bigint, action text, actor text, on_behalf_of text, at text, subject text, message text,
     body jsonb, previous text, hash text"""

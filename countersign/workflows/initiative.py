@@ -12,22 +12,22 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 from countersign.activities.record import Opened, Opening
-from countersign.activities.signing import Countersignature, SigningOrder
-from countersign.domain import budget, clock, ending, reporting, rules, steps
+from countersign.domain import budget, clock, ending, in_force, reporting, rules, steps
 from countersign.domain.agreement import MatterKind
 from countersign.domain.budget import Lack
-from countersign.domain.decision import position_document
 from countersign.domain.errors import RuleBroken
 from countersign.domain.facts import Happened, MessageRefused, ReportScheduled
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.matter import Matter, Outcome
-from countersign.domain.reporting import FINISHED, ReportState
+from countersign.domain.reporting import ReportState
 from countersign.domain.stage import COMPLAINABLE, OPENS, Stage
 from countersign.workflows import options
+from countersign.workflows.deciding import Countersigning
 from countersign.workflows.funding import Funding
 from countersign.workflows.keeping import Keeper, Rule
 from countersign.workflows.messages import (
     Answer,
+    AskAmendment,
     AuthoriseTranche,
     Begin,
     ClearCondition,
@@ -71,8 +71,8 @@ class InitiativeWorkflow:
     Updates (each answered when it is on record, counted or refused): ``sign_off``, ``extend_deadline``,
     ``declare_conflict``, ``withdraw``, ``revise``, ``give_evidence``, ``clear_condition``, ``refuse_evidence``,
     ``complain``, ``authorise_tranche``, ``confirm_tranche``, ``hold_tranche``, ``resume_tranche``,
-    ``report_payment``, ``submit_report``, ``waive_report``, ``terminate``, ``disallow_costs``, ``write_off``; and
-    ``submitted``, which answers when the submission is on record.
+    ``report_payment``, ``submit_report``, ``ask_amendment``, ``waive_report``, ``terminate``, ``disallow_costs``,
+    ``write_off``; and ``submitted``, which answers when the submission is on record.
     Signals: ``sign_off``, the same message; never raises, its answer goes to the audit trail. ``budget_changed``: money
     may have come free for those who wait for some.
     Query: ``stage``.
@@ -88,8 +88,6 @@ class InitiativeWorkflow:
         self._submission = begin.submission
         self._keeper: Keeper | None = Keeper(begin.state) if begin.state is not None else None
         self._messages = 0
-        self._beside: set[asyncio.Task[None]] = set()
-        self._signing: set[tuple[int, str]] = set()
         self._strange_signals = 0
         self._budget_changes = 0
 
@@ -101,9 +99,10 @@ class InitiativeWorkflow:
             asyncio.create_task(one)
             for one in (
                 self._keep_time(),
-                self._countersign(),
+                Countersigning(self._keeping).countersign(),
                 Funding(self._keeping).release_tranches(),
                 self._offer_freed_money(),
+                self._settle_amendments(),
             )
         ]
         by_stage = {
@@ -246,6 +245,11 @@ class InitiativeWorkflow:
         return await self._receive(message)
 
     @workflow.update
+    async def ask_amendment(self, message: AskAmendment) -> Answer:
+        """The applicant asks for another version of what is carried out."""
+        return await self._receive(message)
+
+    @workflow.update
     async def waive_report(self, message: WaiveReport) -> Answer:
         """A side does without a report."""
         return await self._receive(message)
@@ -372,7 +376,10 @@ class InitiativeWorkflow:
             await self._go(Stage.CONDITIONS, Stage.LAPSED, reason="a condition was not met in time")
 
     async def _carry_out_next_period(self) -> None:
-        """Wait for the next report to be accepted; the last one leads to the closing."""
+        """Wait for what becomes of the next report: it comes, falls overdue, is accepted, or an amendment moves it.
+
+        The last one that is accepted leads to the closing.
+        """
 
         def ended() -> bool:
             return self._stage is not Stage.ACTIVE
@@ -380,23 +387,21 @@ class InitiativeWorkflow:
         report = self._state.next_report()
         if report is None:
             # What is put before both sides for the closure must be final: nothing that was let go is still to pay.
-            await self._wait(lambda: ended() or steps.all_paid(self._state))
-            await self._go(Stage.ACTIVE, Stage.CLOSING)
+            await self._wait(
+                lambda: ended() or steps.is_carried_out(self._state) or self._state.next_report() is not None
+            )
+            if self._state.next_report() is None:
+                await self._go(Stage.ACTIVE, Stage.CLOSING)
             return
-        number = report.number
-
-        def in_state(*states: ReportState) -> bool:
-            current = self._state.report(number)
-            return current is not None and current.state in states
-
+        due_at = report.due_at if report.state is ReportState.SCHEDULED else None
         if not await self._wait(
-            lambda: ended() or not in_state(ReportState.SCHEDULED),
-            report.due_at,
-            summary=f"report {number} due",
+            lambda: ended() or self._state.next_report() is not report,
+            due_at,
+            summary=f"report {report.number} due",
         ):
-            await self._keeping.take(lambda state, _: steps.overdue(state, number))
-        await self._wait(lambda: ended() or in_state(*FINISHED))
-        if not report.final and not ended():
+            await self._keeping.take(lambda state, now: steps.overdue(state, report.number, now))
+        following = self._state.next_report()
+        if not ended() and following is not None and following.number > report.number:
             await self._continue_as_new()
 
     async def _close(self) -> None:
@@ -517,9 +522,19 @@ class InitiativeWorkflow:
             )
             self._keeping.freed = False
 
+    async def _settle_amendments(self) -> None:
+        """Whenever an amendment is decided, lapses or is overtaken, have it take effect or come to nothing."""
+        while True:
+            await workflow.wait_condition(lambda: in_force.is_decided(self._state))
+            taken = await self._keeping.take(in_force.settle)
+            if taken.lacking:
+                lacking = taken.lacking
+                await self._keeping.take(lambda state, _: in_force.turn_down(state, lacking))  # noqa: B023
+
     def _is_quiet(self) -> bool:
-        """Whether no message is under way, and everybody was told who is to be told."""
-        return workflow.all_handlers_finished() and not self._keeping.freed
+        """Whether no message is under way, nothing is still to be settled, and everybody was told who is to be told."""
+        is_settled = not in_force.is_decided(self._state)
+        return workflow.all_handlers_finished() and is_settled and not self._keeping.freed
 
     async def _activate(self) -> None:
         """Schedule the reports from today on, and begin."""
@@ -546,39 +561,6 @@ class InitiativeWorkflow:
 
     def _moved_from(self, at: datetime | None) -> Callable[[], bool]:
         return lambda: clock.next_instant(self._state) != at
-
-    async def _countersign(self) -> None:
-        """Whatever position is in and not signed yet, its side signs with its own key, on its own task queue."""
-        while True:
-            await workflow.wait_condition(lambda: bool(self._unsigned() - self._signing))
-            for number, side in sorted(self._unsigned() - self._signing):
-                self._signing.add((number, side))
-                task = asyncio.create_task(self._countersign_one(number, side))
-                self._beside.add(task)
-                task.add_done_callback(self._beside.discard)
-
-    def _unsigned(self) -> set[tuple[int, str]]:
-        return {(one.number, side) for one in self._state.matters if one.is_open for side in one.unsigned}
-
-    async def _countersign_one(self, number: int, side: str) -> None:
-        matter = self._state.matter(number)
-        if matter is None or side not in matter.positions:
-            return
-        position = matter.positions[side]
-        order = SigningOrder(directorate=side, document=position_document(self._state, matter, position))
-        signed = await workflow.execute_activity(
-            "countersign_position",
-            order,
-            result_type=Countersignature,
-            task_queue=options.directorate_queue(side),
-            summary=f"matter {number}, {side}",
-            **options.SIDE,
-        )
-        await self._keeping.take(
-            lambda state, _: steps.countersigned(state, number, position, matter.content_hash, signed.jws)
-        )
-        # A position that was changed meanwhile is still unsigned, and is asked for again.
-        self._signing.discard((number, side))
 
     async def _wait(
         self, condition: Callable[[], bool], until: datetime | None = None, *, summary: str = ""

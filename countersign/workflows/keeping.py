@@ -14,13 +14,16 @@ from countersign.activities.deadlines import DeadlineAnswer, DeadlineQuestion
 from countersign.activities.mandates import MandateQuestion
 from countersign.activities.record import ProposalQuestion, Recorded, ReportAnswer, ReportQuestion
 from countersign.activities.signing import SigningOrder
-from countersign.domain import draft, rules, steps
+from countersign.domain import amending, draft, in_force, rules, steps
 from countersign.domain.agreement import MatterKind
+from countersign.domain.amendment import DueDate
 from countersign.domain.audit import AuditEntry
 from countersign.domain.budget import Lack
 from countersign.domain.commands import (
     AnyCommand,
+    AskAmendment,
     Complain,
+    ExaminedAmendment,
     ExaminedProposal,
     ExtendDeadline,
     FinanceCommand,
@@ -33,7 +36,7 @@ from countersign.domain.decision import position_document
 from countersign.domain.errors import RuleBroken
 from countersign.domain.facts import Happened, PositionReached
 from countersign.domain.funding import FundingAgreements
-from countersign.domain.funding_agreement import basis
+from countersign.domain.funding_agreement import amended_basis, basis
 from countersign.domain.initiative import InitiativeState, entries_for, replay
 from countersign.domain.ledger import Code
 from countersign.domain.matter import Caller, SignOff
@@ -189,13 +192,9 @@ class Keeper:
             case SignOff(on_behalf_of=str(delegator)) | FinanceCommand(on_behalf_of=str(delegator)):
                 return {"mandates": await self._mandates(delegator, command.caller)}
             case Revise():
-                question = ProposalQuestion(
-                    agreement=self.state.terms.agreement,
-                    agreement_version=self.state.terms.version,
-                    content_hash=command.content_hash,
-                    replaces=self.state.content_hash,
-                )
-                return {"examined": await _ask("examine_proposal", question, ExaminedProposal)}
+                return {"examined": await self._examined(command.content_hash)}
+            case AskAmendment():
+                return await self._amendment(command)
             case SubmitReport():
                 due = self.state.report(command.report)
                 report = ReportQuestion(
@@ -220,6 +219,53 @@ class Keeper:
                 return {"deadlines": await self._extended(number, command.caller.directorate or "", days)}
             case _:
                 return {}
+
+    async def _examined(self, content_hash: str) -> ExaminedProposal:
+        """What the record says of a version that is to replace the current one."""
+        question = ProposalQuestion(
+            agreement=self.state.terms.agreement,
+            agreement_version=self.state.terms.version,
+            content_hash=content_hash,
+            replaces=self.state.content_hash,
+        )
+        found: ExaminedProposal = await _ask("examine_proposal", question, ExaminedProposal)
+        return found
+
+    async def _amendment(self, command: AskAmendment) -> dict[str, Any]:
+        """An amendment as it would be: what it changes, when reports fall due, the funding agreements that it makes.
+
+        Of one that may not be asked for only as much as the rule needs to say why.
+        """
+        try:
+            amending.may_ask(self.state, command)
+        except RuleBroken:
+            return {}
+        proposal = await self._examined(command.content_hash)
+        summary, deadlines = proposal.summary, None
+        due: tuple[DueDate, ...] = ()
+        if summary is not None:
+            ends = in_force.period_ends(self.state, summary)
+            matter = self._matter_questions(MatterKind.AMENDMENT, self.state, workflow.now())
+            days = self.state.terms.deadlines.report
+            counted = await self._count(
+                [*matter, *self._questions([(summary.lead_directorate, end, days) for end in ends])]
+            )
+            deadlines = self._matter_deadlines(counted[: len(matter)])
+            due = tuple(
+                DueDate(ends_at=end, due_at=at) for end, at in zip(ends, counted[len(matter) :], strict=True)
+            )
+        examined = ExaminedAmendment(proposal=proposal, due=due)
+        now = workflow.now()
+        try:
+            proposed = amending.planned(self.state, command, now, examined)
+        except RuleBroken:
+            return {"examined": examined}
+        rests_on = amended_basis(self.state, proposed, now.date(), now)
+        drawn_up = await _ask("draw_up_funding_agreements", rests_on, FundingAgreements)
+        return {
+            "examined": examined.model_copy(update={"funding_agreements": drawn_up}),
+            "deadlines": deadlines,
+        }
 
     async def _mandates(self, delegator: str, delegate: Caller) -> MandatesGiven:
         question = MandateQuestion(delegator=delegator, delegate=delegate.person)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from countersign.domain.commands import (
     Answer,
+    AskAmendment,
     AuthoriseTranche,
     ClearCondition,
     Complain,
@@ -69,6 +70,7 @@ class Ended(Model):
 
 __all__ = [
     "Answer",
+    "AskAmendment",
     "AuthoriseTranche",
     "Begin",
     "Caller",

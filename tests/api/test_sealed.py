@@ -117,6 +117,7 @@ def values(sealed: Sealed) -> dict[str, list[str]]:
             f"{mine}/funding-agreements/{sealed.side}",
             f"{mine}/funding-agreements/{sealed.side}?language=en",
         ],
+        "/v1/initiatives/{identifier}/amendments": [f"{mine}/amendments"],
         "/v1/initiatives/{identifier}/tranches": [f"{mine}/tranches"],
         "/v1/initiatives/{identifier}/closure-certificate": [f"{mine}/closure-certificate"],
         "/v1/initiatives/{identifier}/tranches/{number}/claim": [f"{mine}/tranches/1/claim"],

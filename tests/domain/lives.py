@@ -8,20 +8,33 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from countersign.domain import clock, ending, funding_agreement, reporting, rules, steps
+from countersign.domain import (
+    amending,
+    amendment,
+    clock,
+    ending,
+    funding_agreement,
+    in_force,
+    reporting,
+    rules,
+    steps,
+)
 from countersign.domain.agreement import ChainStep, MatterKind, ProgrammeAgreement
 from countersign.domain.agreement_file import read
+from countersign.domain.amendment import DueDate
 from countersign.domain.amounts import Amount, split
 from countersign.domain.audit import AuditEntry
 from countersign.domain.canonical import content_hash
 from countersign.domain.commands import (
     Answer,
     AnyCommand,
+    AskAmendment,
     AuthoriseTranche,
     ClearCondition,
     Complain,
     ConfirmTranche,
     DisallowCosts,
+    ExaminedAmendment,
     ExaminedProposal,
     ExaminedReport,
     GiveEvidence,
@@ -43,7 +56,7 @@ from countersign.domain.initiative import InitiativeState, entries_for
 from countersign.domain.mandate import PAYMENT, Mandate
 from countersign.domain.matter import Caller, Matter, Outcome, Response, SignOff, waiting_step
 from countersign.domain.projection import Task, Waiting, waited_for
-from countersign.domain.proposal import Proposal, ineligibilities, summarise
+from countersign.domain.proposal import Proposal, differences, ineligibilities, summarise
 from countersign.domain.reporting import ReportState
 from countersign.domain.stage import COMPLAINABLE, OPENS, Stage
 from countersign.domain.steps import Deadlines
@@ -101,9 +114,13 @@ class Life:
         )
         self.away: set[str] = set()
         """The sides whose worker is away: their positions wait for their key, their banks are not told."""
+        self.untold: set[str] = set()
+        """The sides whose bank is not told for now, though their key signs."""
         self.mandates: list[Mandate] = []
         self.drawn_up: dict[str, dict[str, Any]] = {}
         """Every side's funding agreement, as it was drawn up last."""
+        self.versions: dict[str, Proposal] = {}
+        """Every version that an amendment led from or to, by its content hash."""
         self._checked = 0
         self._messages = 0
         self.examined = ExaminedProposal(
@@ -181,9 +198,15 @@ class Life:
                 return steps.countersigned(state, matter.number, position, matter.content_hash, f"jws-{side}")
         for tranche in steps.released(state):
             told = steps.to_instruct(state, tranche)
-            here = {side: instructions for side, instructions in told.items() if side not in self.away}
+            here = {
+                side: instructions
+                for side, instructions in told.items()
+                if side not in self.away | self.untold
+            }
             if here:
                 return steps.instructed(state, tranche.number, here)
+        if in_force.is_decided(state):
+            return in_force.settle(state, self.now)
         if state.stage in (Stage.SUBMITTED, Stage.REVISION):
             if state.version == self._checked:
                 return []
@@ -193,7 +216,7 @@ class Life:
             met = all(one.cleared_by for one in state.conditions)
             return self._enter(Stage.CONTRACTING) if met else []
         if state.stage is Stage.ACTIVE:
-            return [] if state.next_report() else self._enter(Stage.CLOSING)
+            return [] if state.next_report() or state.open_amendment else self._enter(Stage.CLOSING)
         if state.stage is Stage.TERMINATED:
             return self._wind_up()
         if state.stage in COMPLAINABLE:
@@ -260,7 +283,7 @@ class Life:
         self.write(clock.passed(self.state, self.now))
         report = self.state.next_report()
         if report is not None and report.due_at <= self.now:
-            self.write(steps.overdue(self.state, report.number))
+            self.write(steps.overdue(self.state, report.number, self.now))
         self.settle()
 
     # ---- people
@@ -332,6 +355,47 @@ class Life:
             replaces=self.state.content_hash,
         )
         return self.send(command, examined)
+
+    @property
+    def proposal_in_force(self) -> Proposal:
+        """The version in force."""
+        return self.versions.get(self.state.content_hash, self.proposal)
+
+    def amend(self, caller: Caller | None = None, /, **changes: Any) -> Answer:
+        """Somebody who takes part asks for the version in force with some changes."""
+        before = self.proposal_in_force
+        after = Proposal.model_validate(body_of(before) | changes)
+        self.versions |= {one.content_hash(): one for one in (before, after)}
+        command = AskAmendment(
+            id=self.next_id(),
+            caller=caller or self.applicant,
+            content_hash=after.content_hash(),
+            replaces=self.state.content_hash,
+            reasons="It turned out otherwise.",
+        )
+        return self.send(command, self._examined(command, before, after))
+
+    def _examined(self, command: AskAmendment, before: Proposal, after: Proposal) -> ExaminedAmendment:
+        """What the workflow looks up for an amendment."""
+        proposal = ExaminedProposal(
+            summary=summarise(after),
+            ineligibilities=tuple(
+                f"{one.rule}: {one.problem}" for one in ineligibilities(after, self.agreement)
+            ),
+            changed=tuple(one.place for one in differences(body_of(before), body_of(after))),
+            comparison=amendment.compare(before, after),
+        )
+        ends = in_force.period_ends(self.state, summarise(after)) if self.state.reports else ()
+        due = tuple(DueDate(ends_at=end, due_at=end + timedelta(days=30)) for end in ends)
+        examined = ExaminedAmendment(proposal=proposal, due=due)
+        try:
+            proposed = amending.planned(self.state, command, self.now, examined)
+        except RuleBroken:
+            return examined
+        rests_on = funding_agreement.amended_basis(self.state, proposed, self.now.date(), self.now)
+        self.drawn_up = funding_agreement.documents(self.agreement, after, rests_on)
+        drawn_up = funding_agreement.known_by(self.drawn_up, rests_on)
+        return examined.model_copy(update={"funding_agreements": drawn_up})
 
     def complain(self) -> Answer:
         """The applicant asks both sides to look at a refusal again."""

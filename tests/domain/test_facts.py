@@ -8,11 +8,16 @@ from typing import Any
 import pytest
 
 from countersign.domain.agreement import ChainStep, MatterKind
+from countersign.domain.amendment import DueDate, Kind, Weight
 from countersign.domain.amounts import Amount
 from countersign.domain.budget import Lack
 from countersign.domain.canonical import canonical_json
 from countersign.domain.facts import (
     ACTIONS,
+    AmendmentAsked,
+    AmendmentMade,
+    AmendmentNotified,
+    AmendmentRejected,
     ClosureCertified,
     CommitmentsDeferred,
     CommitmentsFixed,
@@ -72,7 +77,7 @@ from countersign.domain.facts import (
     TrancheWrittenOff,
     Withdrawn,
 )
-from countersign.domain.funding import FundingAgreement, Instruction, Share, Tranche
+from countersign.domain.funding import FundingAgreement, FundingAgreements, Instruction, Share, Tranche
 from countersign.domain.matter import Outcome, Position, Response
 from countersign.domain.proposal import summarise
 from countersign.domain.stage import Stage
@@ -89,6 +94,24 @@ FROM_BANK: dict[str, Any] = {
     "fingerprint": "f", "number": 1, "directorate": "il", "end_to_end_id": "CS1", "amount": SOME[0], "statement": "s",
 }  # fmt: skip
 SCHEDULED = ReportScheduled(number=1, starts_at=START, ends_at=START, due_at=START, final=False)
+DRAWN_UP = FundingAgreements(
+    edition=2,
+    version=1,
+    drawn_up_on=START.date(),
+    sides={"il": FundingAgreement(number="R/il/2", content_hash="sha256:0")},
+)
+IN_FORCE: dict[str, Any] = {
+    "number": 1,
+    "version": 2,
+    "summary": SUMMARY,
+    "changed": ("duration_months",),
+    "asked_by": "applicants/a",
+    "commitments": {"il": SOME, "az": ()},
+    "reports": (SCHEDULED,),
+    "tranches": (
+        Tranche(number=1, trigger="signature", shares={"il": Share(amounts=SOME, payees={"p": SOME})}),
+    ),
+}
 FACTS: list[Fact] = [
     Submitted(reference="R", agreement="a", agreement_version=1, agreement_hash="h", summary=SUMMARY),
     StageEntered(stage=Stage.SUBMITTED, before=None),
@@ -139,12 +162,7 @@ FACTS: list[Fact] = [
             Tranche(number=2, trigger="report", report=1),
         )
     ),
-    FundingAgreementsDrawnUp(
-        edition=2,
-        version=1,
-        drawn_up_on=START.date(),
-        sides={"il": FundingAgreement(number="R/il/2", content_hash="sha256:0")},
-    ),
+    FundingAgreementsDrawnUp(**DRAWN_UP.model_dump()),
     TrancheFellDue(number=1),
     TrancheClaimed(
         tranche=Tranche(
@@ -175,6 +193,25 @@ FACTS: list[Fact] = [
     ReportSubmitted(fingerprint="f", number=1, version=1, costs={"il": SOME, "az": ()}),
     ReportAccepted(number=1),
     ReportReturned(number=1, reasons={"il": ("No.",)}),
+    AmendmentAsked(
+        fingerprint="f",
+        number=1,
+        weight=Weight.MAJOR,
+        kinds=(Kind.EXTENSION,),
+        replaces="sha256:0",
+        changed=("duration_months",),
+        reasons="R.",
+        summary=SUMMARY,
+        funding_agreements=DRAWN_UP,
+        due=(DueDate(ends_at=START, due_at=START),),
+        matter=7,
+    ),
+    AmendmentNotified(**IN_FORCE),
+    AmendmentMade(**IN_FORCE),
+    AmendmentRejected(number=1, reason="R."),
+    AmendmentRejected(
+        number=1, reason="R.", lacking=(Lack(directorate="il", unit="ILS", year=2027, wanted=2, left=1),)
+    ),
     Withdrawn(fingerprint="f", reasons="So."),
     MessageRefused(fingerprint="f", message="sign_off", code="invalid", detail=""),
 ]

@@ -29,7 +29,8 @@ from countersign.domain.ledger import (
 )
 from countersign.domain.matter import Response
 from countersign.domain.stage import Stage
-from tests.domain.lives import Life, active_life, holder, three_sides, two_sides
+from tests.amendments import asking, shifted
+from tests.domain.lives import Life, active_life, body_of, holder, three_sides, two_sides
 from tests.domain.test_walks import Walk
 from tests.people import ROOT
 
@@ -230,6 +231,23 @@ def test_what_is_decided_anew_is_reserved_anew_and_only_once() -> None:
     assert codes(ledger_of(life.entries)) == [
         Code.COMMITMENT_RESERVED, Code.COMMITMENT_RELEASED, Code.COMMITMENT_RESERVED,
     ]  # fmt: skip
+
+
+def test_an_amendment_commits_more_on_one_side_and_gives_back_on_another() -> None:
+    life = active_life()
+    life.pay(1)
+    more = asking(asking(body_of(life.proposal), "dugma", 500), "numune", -700)
+    assert life.amend(**shifted(body_of(life.proposal), "dugma", 3)).status == "counted"
+    assert codes(ledger_of(life.entries))[-1] == Code.PAYMENT_MADE  # a notice moves nothing
+    assert life.amend(**shifted(more, "dugma", 3)).status == "counted"
+    before = check(ledger_of(life.entries))
+    life.all_sign()
+    after = check(ledger_of(life.entries))
+    il, az = Place("il", "ILS", Account.COMMITTED), Place("az", "AZN", Account.COMMITTED)
+    assert (after[il] - before[il], after[az] - before[az]) == (500, -700)
+    assert codes(ledger_of(life.entries))[-1] == Code.COMMITMENT_INCREASED
+    assert codes(ledger_of(life.entries), "az")[-1] == Code.COMMITMENT_RELEASED
+    assert after == {place: minor for place, minor in book_of(life.state).balances.items() if minor}
 
 
 def test_an_entry_that_is_no_money_posts_nothing_and_every_posted_action_is_known() -> None:

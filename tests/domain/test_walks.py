@@ -22,6 +22,7 @@ from countersign.domain.matter import Caller, Matter, Outcome, Response, SignOff
 from countersign.domain.papers import accepted_costs
 from countersign.domain.projection import Task
 from countersign.domain.stage import TRANSITIONS, Stage
+from tests.domain import amendments
 from tests.domain.lives import Life, holder, three_sides, two_sides, with_chain
 
 SIDES = ["il", "az", "ge", "xx"]
@@ -185,6 +186,16 @@ class Walk(RuleBasedStateMachine):
         if side in self.life.sides:
             self.life.write_off(number, side, self.life.head(side, who))
 
+    @rule(data=st.data(), change=amendments.CHANGES, approve=st.booleans())
+    def an_amendment_is_asked_for(
+        self, data: st.DataObject, change: amendments.Change, approve: bool
+    ) -> None:
+        self.life.amend(**data.draw(change(self.life.proposal_in_force)))
+        matter = self.life.state.last_matter(MatterKind.AMENDMENT)
+        if approve and matter is not None and matter.is_open:
+            for side in matter.chains:
+                self.life.carry(side, matter=matter)
+
     @rule(caller=people, chance=st.integers(0, 3))
     def somebody_declares_an_interest(self, caller: Caller, chance: int) -> None:
         if chance == 0:
@@ -244,7 +255,8 @@ class Walk(RuleBasedStateMachine):
     def what_no_longer_counts_was_replaced_or_struck_on_record(self) -> None:
         gone = sum(counted.replaced for one in self.life.state.matters for counted in one.counted)
         struck = sum(
-            entry.action == "matter.sign_off_struck" or entry.body.get("replaces") is not None
+            entry.action == "matter.sign_off_struck"
+            or (entry.action == "matter.signed" and entry.body.get("replaces") is not None)
             for entry in self.life.entries
         )
         assert gone == struck

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from random import Random
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select, text
@@ -18,11 +19,12 @@ from countersign.domain.initiative import replay
 from countersign.domain.projection import Step
 from countersign.domain.proposal import Proposal
 from countersign.domain.stage import Stage
-from countersign.store import budgets, record, trail
+from countersign.store import budgets, documents, initiatives, record, trail
 from countersign.store import tables as t
 from countersign.store.budgets import BudgetExceeded
 from countersign.store.session import Database
-from tests.domain.lives import START, two_sides
+from tests.amendments import asking, extended
+from tests.domain.lives import START, body_of, two_sides
 from tests.people import minimal_proposal
 from tests.store.making import Steps, actions, new_id
 
@@ -207,6 +209,116 @@ async def test_what_is_given_back_can_be_taken_again_in_the_year_it_was_reserved
             select(t.budget_use).where(t.budget_use.c.agreement_id == agreement.id)
         )
     assert list(use) == []
+
+
+async def carried_out(database: Database, agreement: ProgrammeAgreement, asked: int = ASKED) -> Steps:
+    """An active initiative on record."""
+    life, _ = await approved(database, agreement, asked)
+    at = next(i for i, step in enumerate(life.steps) if "commitment.fixed" in actions(step))
+    life.reach(Stage.ACTIVE)
+    for step in life.steps[at:]:
+        assert await record.append(database, step) == ()
+    return life
+
+
+async def amended(database: Database, life: Steps, body: dict[str, Any]) -> Step:
+    """An amendment that every side approved on record, and the step by which it takes effect."""
+    known = len(life.steps)
+    assert life.amend(**body).status == "counted"
+    life.all_sign()
+    async with database.transaction() as connection:
+        for one in life.versions.values():
+            await documents.keep(connection, one.content_hash(), one.document_form())
+    for step in life.steps[known:-1]:
+        assert await record.append(database, step) == ()
+    return life.steps[-1]
+
+
+async def test_an_increase_takes_what_is_left_of_the_year_it_was_reserved_in_and_a_decrease_gives_back(
+    database: Database,
+) -> None:
+    agreement = await programme(database, of("il", Amount(ASKED + 100, "ILS")))
+    life = await carried_out(database, agreement)
+    life.now = datetime(START.year + 1, 2, 1, tzinfo=UTC)
+    step = await amended(database, life, asking(body_of(life.proposal), "dugma", 100))
+    assert actions(step)[0] == "amendment.made"
+    assert await reserve(database, step) == ()
+    assert await used(database, agreement) == ASKED + 100
+    other, wants = await approved(database, agreement, 40)
+    assert [one.left for one in await reserve(database, wants)] == [0]
+    step = await amended(database, life, asking(body_of(life.proposal_in_force), "dugma", -150))
+    assert await reserve(database, step) == ()
+    assert await used(database, agreement) == ASKED - 50
+    assert await reserve(database, wants) == ()
+    assert other.state.stage is Stage.CONTRACTING
+    async with database.reading() as connection:
+        use = await connection.execute(
+            select(t.budget_use).where(
+                t.budget_use.c.agreement_id == agreement.id, t.budget_use.c.unit == "ILS"
+            )
+        )
+    assert sorted((one.year, one.minor) for one in use) == [(START.year, 40), (START.year, ASKED - 50)]
+
+
+async def test_an_increase_beyond_the_budget_is_refused_whole_and_says_what_is_left(
+    database: Database,
+) -> None:
+    agreement = await programme(database, of("il", Amount(ASKED + 100, "ILS")))
+    life = await carried_out(database, agreement)
+    step = await amended(database, life, asking(body_of(life.proposal), "dugma", 101))
+    lack = Lack(directorate="il", unit="ILS", year=START.year, wanted=101, left=100)
+    assert await reserve(database, step) == (lack,)
+    assert await used(database, agreement) == ASKED
+    async with database.reading() as connection:
+        entries = await trail.entries_from(connection, life.state.id)
+        versions = await initiatives.versions(connection, life.state.id)
+    assert "amendment.made" not in [one.action for one in entries]
+    assert [one.number for one in versions] == [1]
+
+
+async def test_an_increase_does_not_overtake_who_waits_for_money(database: Database) -> None:
+    agreement = await programme(database, of("il", Amount(ASKED + 100, "ILS")))
+    life = await carried_out(database, agreement)
+    waiter, wants = await approved(database, agreement, 500)
+    await deferred(database, waiter, await reserve(database, wants))
+    step = await amended(database, life, asking(body_of(life.proposal), "dugma", 1))
+    assert [(one.wanted, one.left, one.ahead) for one in await reserve(database, step)] == [(1, 100, 1)]
+
+
+async def test_a_unit_that_an_amendment_begins_with_counts_against_the_year_of_the_amendment(
+    database: Database,
+) -> None:
+    agreement = await programme(database, of("il", Amount(40, "GPUh"), year=START.year + 1))
+    areas = tuple(
+        one.model_copy(
+            update={"ceilings": {"il": (*one.ceilings["il"], Amount(90, "GPUh")), "az": one.ceilings["az"]}}
+        )
+        for one in agreement.area
+    )
+    agreement = agreement.model_copy(update={"area": areas})
+    for hours, left in ((50, [40]), (40, [])):
+        life = await carried_out(database, agreement)
+        life.now = datetime(START.year + 1, 2, 1, tzinfo=UTC)
+        body = body_of(life.proposal)
+        compute = {"partner": "dugma", "category": "compute", "description": "Training"}
+        body["budget"].append(compute | {"amount": {"minor": hours, "unit": "GPUh"}})
+        lacking = await reserve(database, await amended(database, life, body))
+        assert [one.left for one in lacking] == left
+
+
+async def test_what_a_shorter_initiative_plans_no_more_is_no_row_any_more(database: Database) -> None:
+    agreement = await programme(database, of("il", Amount(ASKED, "ILS")))
+    life = await carried_out(database, agreement)
+    step = await amended(database, life, extended(body_of(life.proposal), -6))
+    assert await reserve(database, step) == ()
+    async with database.reading() as connection:
+        tranches = await initiatives.tranches(connection, life.state.id)
+        reports = await initiatives.reports(connection, life.state.id)
+        versions = await initiatives.versions(connection, life.state.id)
+    assert (tuple(tranches), tuple(reports)) == (life.state.tranches, life.state.reports)
+    assert [(one.number, one.submitted_by) for one in versions] == [
+        (1, life.applicant.person), (2, life.applicant.person),
+    ]  # fmt: skip
 
 
 async def test_a_change_of_budgets_is_on_record_and_the_same_ones_again_are_not(database: Database) -> None:

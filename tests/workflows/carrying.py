@@ -12,8 +12,9 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import TimeSkipper
 
 from countersign.cli.rehearsal import report_of
-from countersign.domain.agreement import FINANCE_OFFICE, Budget, ProgrammeAgreement
+from countersign.domain.agreement import FINANCE_OFFICE, Budget, MatterKind, ProgrammeAgreement
 from countersign.domain.agreement_file import read
+from countersign.domain.amendment import Amendment, AmendmentState
 from countersign.domain.audit import AuditEntry
 from countersign.domain.facts import MessageRefused
 from countersign.domain.funding import BankOutcome, Instruction, Share
@@ -29,6 +30,7 @@ from countersign.store.session import Database
 from countersign.workflows.initiative import InitiativeWorkflow
 from countersign.workflows.messages import (
     Answer,
+    AskAmendment,
     AuthoriseTranche,
     Begin,
     ClearCondition,
@@ -352,6 +354,28 @@ class Carried:
         body = self.proposal.document_form()
         body["partners"][1]["contact"]["email"] = "corrected@applicants.countersign.example"
         return await self.send(await self._replacing(body, self.message_id()))
+
+    async def amend(self, body: dict[str, Any]) -> Answer:
+        """The applicant asks for another version of what is carried out."""
+        revision = await self._replacing(body, self.message_id())
+        command = AskAmendment(**dict(revision), reasons="It turned out otherwise.")
+        return await self.send(command)
+
+    async def approve_amendment(self) -> None:
+        """Every side approves the amendment that was put before them last."""
+        matter = (await self.state()).matters[-1]
+        assert matter.kind is MatterKind.AMENDMENT
+        for side in matter.chains:
+            await self.side_signs(side, matter=matter.number)
+
+    async def amendment(self, number: int) -> Amendment:
+        """An amendment once it is settled."""
+
+        async def settled() -> Amendment | None:
+            found = (await self.state()).amendments[number - 1]
+            return None if found.state is AmendmentState.ASKED else found
+
+        return await eventually(settled)
 
     async def _new_version(self, common: dict[str, Any]) -> Revise:
         body = self.proposal.document_form()

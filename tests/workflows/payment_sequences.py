@@ -47,7 +47,7 @@ class PaymentShadow(Shadow):
         if isinstance(fact, TrancheDiverged):
             return clock.passed(self.state, rest[0].instant)
         if isinstance(fact, ReportFellOverdue):
-            return steps.overdue(self.state, fact.number)
+            return steps.overdue(self.state, fact.number, rest[0].instant)
         return super()._happened(rest)
 
 

@@ -26,6 +26,7 @@ from countersign.domain.proposal import Proposal
 from countersign.domain.stage import Stage
 from countersign.runtime.embedded.services import embedded_services
 from countersign.store.session import Database
+from tests.amendments import asking, extended, shifted
 from tests.eventually import eventually
 from tests.people import minimal_proposal
 from tests.workflows.carrying import Carried, in_force
@@ -161,6 +162,33 @@ async def terminated(life: Carried) -> None:
     await life.handle.result()
 
 
+async def amended(life: Carried) -> None:
+    """A notice, then an extension that is decided on when the last report is overdue, then one that lapses."""
+    await life.carry_to(Stage.ACTIVE)
+    await life.amend(shifted(life.proposal.document_form(), "dugma", 100))
+    await life.amendment(1)
+    last = (await life.state()).reports[-1]
+    while (await life.state()).next_report() != last:
+        await life.do()
+    await life.pass_until(last.ends_at - timedelta(days=10, hours=1))
+    await life.amend(extended(life.proposal.document_form(), 6))
+    await life.pass_until(last.due_at + timedelta(hours=1))
+
+    async def overdue() -> bool:
+        return any(entry.action == "report.overdue" for entry in await life.trail())
+
+    await eventually(overdue)
+    await life.approve_amendment()
+    await life.amendment(2)
+    await life.amend(asking(life.proposal.document_form(), "dugma", 1))
+    lapses_at = (await life.state()).matters[-1].lapses_at
+    assert lapses_at is not None
+    await life.pass_until(lapses_at)
+    await life.amendment(3)
+    life.proposal = Proposal.model_validate(asking(life.proposal.document_form(), "dugma", -1))
+    await life.carry_to(Stage.CLOSED)
+
+
 async def by_signal(life: Carried) -> None:
     """A sign-off as a signal, the same once more, and signals that are no sign-offs."""
     first = await life.command(await life.next())
@@ -189,6 +217,7 @@ LIVES: Final[dict[str, tuple[int, Callable[[Carried], Awaitable[None]]]]] = {
     "waits-for-money": (12, waits_for_money),
     "report-returned": (12, report_returned),
     "terminated": (12, terminated),
+    "amended": (14, amended),
     "by-signal": (12, by_signal),
 }
 """Each life with its duration in months; a report falls due every six."""

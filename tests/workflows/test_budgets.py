@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from countersign import worker
+from countersign.domain.amendment import AmendmentState
 from countersign.domain.amounts import Amount
 from countersign.domain.budget import Lack
 from countersign.domain.matter import Outcome
@@ -20,6 +21,7 @@ from countersign.runtime.embedded.services import Services
 from countersign.runtime.temporal import connect
 from countersign.store import budgets, initiatives
 from countersign.store.session import Database
+from tests.amendments import asking
 from tests.eventually import eventually
 from tests.people import ROOT, minimal_proposal
 from tests.workflows.carrying import Carried, in_force
@@ -175,6 +177,28 @@ async def test_a_worker_that_starts_with_larger_budgets_has_those_who_wait_look_
     settings = services.settings(agreement=path, task_queue=f"{second.agreement.id}-2")
     async with worker.running(await connect(settings, lazy=False), settings):
         await second.reached(Stage.CONTRACTING)
+
+
+async def test_an_increase_without_money_comes_to_nothing_and_a_decrease_lets_the_next_one_in(
+    begin: Begin, database: Database
+) -> None:
+    first, second = await first_and_second(begin, database)
+    await first.carry_to(Stage.ACTIVE)
+    original = first.proposal.document_form()
+    assert (await first.amend(asking(original, "dugma", 60_000_00))).status == "counted"
+    await first.approve_amendment()
+    assert (await first.amendment(1)).state is AmendmentState.REJECTED
+    (rejected,) = [one for one in await first.trail() if one.action == "amendment.rejected"]
+    (lack,) = rejected.body["lacking"]
+    assert (lack["wanted"], lack["left"], lack["ahead"]) == (60_000_00, 49_999_99, 1)
+    state = await first.state()
+    assert (state.stage, state.version, state.open_amendment) == (Stage.ACTIVE, 1, None)
+
+    assert (await first.amend(asking(original, "dugma", -50_000_02))).status == "counted"
+    await first.approve_amendment()
+    assert (await first.amendment(2)).state is AmendmentState.MADE
+    await second.reached(Stage.CONTRACTING)
+    assert (await first.state()).commitments["il"] == (Amount(ASKED - 50_000_02, "ILS"),)
 
 
 async def test_a_signal_of_any_shape_disturbs_neither_who_waits_nor_who_does_not(

@@ -1,0 +1,96 @@
+"""Amendments: ``amend`` and ``amendments``."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from countersign.cli.client import (
+    AsOption,
+    InitiativeArgument,
+    JsonFile,
+    KeyOption,
+    ReasonsOption,
+    UrlOption,
+    an_auditor,
+    calling,
+    checked_key,
+    initiative_path,
+    new_key,
+    read_json,
+)
+from countersign.cli.output import DEFAULT_HOME, HomeOption, JsonOption, instant, print_json, say, say_table
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.command()(amend)
+    app.command()(amendments)
+
+
+def amend(
+    initiative: InitiativeArgument,
+    file: JsonFile,
+    reasons: ReasonsOption,
+    name: AsOption = None,
+    replaces: Annotated[
+        str | None,
+        typer.Option(metavar="HASH", help="The version that it replaces. (default: the one in force now)"),
+    ] = None,
+    key: KeyOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask for another version of an active initiative's proposal. A minor change is in force at once."""
+    _, proposal = read_json(file)
+    key = checked_key(key) or new_key()
+    with calling(home, url, name, as_json) as caller:
+        known = replaces or caller.get(initiative_path(initiative, "/proposal"))["content_hash"]
+        body = {"proposal": proposal, "replaces": known, "reasons": reasons}
+        path = initiative_path(initiative, "/amendments")
+        asked = caller.call("POST", path, content=json.dumps(body).encode(), key=key).json()
+    if as_json:
+        print_json(asked)
+    elif asked["matter"] is None:
+        say(f"Amendment {asked['number']} is notified and in force (entry {asked['sequence']}).")
+    else:
+        say(f"Amendment {asked['number']} is before every side, as matter {asked['matter']}.")
+
+
+def amendments(
+    initiative: InitiativeArgument,
+    name: AsOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the amendments of an initiative, and what became of each.
+
+    On the embedded default, if nobody is named, to an auditor.
+    """
+    with calling(home, url, name, as_json, otherwise=an_auditor) as caller:
+        found = caller.get(initiative_path(initiative, "/amendments"))
+    if as_json:
+        print_json(found)
+        return
+    if not found["items"]:
+        say("None was asked for.")
+    say_table(
+        ("amendment", "weight", "changes", "asked", "matter", "state", "since", "reason"),
+        (
+            (
+                str(one["number"]),
+                one["weight"],
+                ", ".join(kind.replace("_", " ") for kind in one["kinds"]),
+                instant(one["asked_at"]),
+                str(one["matter"] or ""),
+                f"{one['state']}, version {one['version']}" if one["version"] else one["state"],
+                instant(one["settled_at"]),
+                one["reason"] or one["reasons"],
+            )
+            for one in found["items"]
+        ),
+    )
