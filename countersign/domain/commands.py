@@ -8,13 +8,14 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from countersign.domain.agreement import Identifier
+from countersign.domain.agreement import Identifier, NoticeDays
 from countersign.domain.amounts import Amount
 from countersign.domain.canonical import canonical_json
 from countersign.domain.funding import BankOutcome
 from countersign.domain.mandate import Mandate
 from countersign.domain.matter import Caller, SignOff
 from countersign.domain.model import MessageId, Model, Number, Sha256
+from countersign.domain.notice import NoticeKind
 from countersign.domain.proposal import ProposalSummary
 from countersign.domain.text import Note, Reasons
 
@@ -135,8 +136,32 @@ class ReportPayment(Command):
     reason: BankText | None = None
 
 
-class Terminate(Command):
+class WithNotice(Command):
+    """What a side announces so many days ahead; the agreement's least notice where it does not say how many.
+
+    Left out where it is not given: a message of an earlier version has the same fingerprint.
+    """
+
+    reasons: Reasons
+    notice_days: NoticeDays | None = Field(default=None, exclude_if=lambda value: value is None)
+
+
+class Suspend(WithNotice):
+    """The caller's side suspends the initiative for all of them."""
+
+
+class Terminate(WithNotice):
     """The caller's side ends the initiative for all of them."""
+
+
+class TakeBackNotice(Command):
+    """The caller's side takes back what it announced."""
+
+    notice: NoticeKind
+
+
+class AskResumption(Command):
+    """A side, or the applicants, ask all sides to resume a suspended initiative."""
 
     reasons: Reasons
 
@@ -178,7 +203,10 @@ AnyCommand = (
     | ResumeTranche
     | ReportPayment
     | SubmitReport
+    | Suspend
     | Terminate
+    | TakeBackNotice
+    | AskResumption
     | DisallowCosts
     | WriteOff
 )

@@ -41,3 +41,30 @@ def without_part(state: InitiativeState, caller: Caller) -> None:
     """
     if caller.person in state.barred or (caller.contact is not None and caller.contact in state.barred):
         raise RuleBroken("conflict_of_interest", "you have a part in this initiative")
+
+
+def by_applicant(state: InitiativeState, caller: Caller) -> None:
+    """Refuse whoever does not take part in the initiative.
+
+    Raises:
+        RuleBroken: ``forbidden``.
+    """
+    people = state.summary.people if state.summary else ()
+    known = caller.person == state.applicant.person or (
+        caller.contact is not None and caller.contact in people
+    )
+    if caller.directorate is not None or not known:
+        raise RuleBroken("forbidden", "only those who take part in the initiative do this")
+
+
+def head_of(state: InitiativeState, caller: Caller) -> str:
+    """The side for which the caller speaks.
+
+    Raises:
+        RuleBroken: ``not_your_office`` or ``conflict_of_interest``.
+    """
+    side = caller.directorate or ""
+    if side not in state.terms.sides or state.terms.sides[side].head not in caller.offices:
+        raise RuleBroken("not_your_office", "the office that speaks for a side does this")
+    without_part(state, caller)
+    return side

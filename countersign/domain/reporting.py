@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import calendar
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -56,6 +56,9 @@ class ReportDue(Model):
     """A report of the schedule and where it stands. ``costs`` are those of the version that was submitted last.
 
     ``by_partner`` are the same for each partner, as far as they are known; ``disallowed`` is what was taken back since.
+    ``is_late`` is whether it was told that its due date is over, ``reminded`` at how many days after it the applicants
+    were reminded last (before it: negative), ``escalated`` whether every side was told. ``cut_short`` is the last
+    one of a terminated initiative.
     """
 
     number: int
@@ -69,6 +72,10 @@ class ReportDue(Model):
     costs: dict[str, tuple[Amount, ...]] = Field(default_factory=dict)
     by_partner: dict[str, tuple[Amount, ...]] | None = None
     disallowed: tuple[Disallowed, ...] | None = None
+    is_late: bool = False
+    reminded: int | None = None
+    escalated: bool = False
+    cut_short: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -128,11 +135,6 @@ def periods(starts_at: datetime, duration_months: int, period_months: int) -> tu
         )
         for index in range(len(bounds) - 1)
     )
-
-
-def overdue_at(due_at: datetime, limit_days: int) -> datetime:
-    """When a report is so late that the initiative is suspended."""
-    return due_at + timedelta(days=limit_days)
 
 
 def report_faults(

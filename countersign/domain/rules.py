@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from countersign.domain import ending, matter, paying
+from countersign.domain import ending, matter, paying, suspension
 from countersign.domain.agreement import MatterKind
 from countersign.domain.amounts import LARGEST
 from countersign.domain.canonical import content_hash
 from countersign.domain.commands import (
     AnyCommand,
+    AskResumption,
     AuthoriseTranche,
     ClearCondition,
     Command,
@@ -32,6 +33,8 @@ from countersign.domain.commands import (
     ResumeTranche,
     Revise,
     SubmitReport,
+    Suspend,
+    TakeBackNotice,
     Terminate,
     Withdraw,
     WriteOff,
@@ -58,9 +61,9 @@ from countersign.domain.facts import (
     StageEntered,
     Withdrawn,
 )
-from countersign.domain.ground_rules import in_stage, said, without_part
+from countersign.domain.ground_rules import by_applicant, in_stage, said, without_part
 from countersign.domain.initiative import Condition, InitiativeState
-from countersign.domain.matter import Caller, Counted, Matter, SignOff
+from countersign.domain.matter import Counted, Matter, SignOff
 from countersign.domain.papers import accepted_costs, complaint_document
 from countersign.domain.proposal import ProposalSummary
 from countersign.domain.stage import (
@@ -132,7 +135,9 @@ def receive(
             return paying.resume(state, command)
         case ReportPayment():
             return paying.report_payment(state, command)
-        case Terminate() | DisallowCosts() | WriteOff():
+        case Suspend() | Terminate() | TakeBackNotice() | AskResumption():
+            return suspension.receive(state, command, now, deadlines)
+        case DisallowCosts() | WriteOff():
             return ending.receive(state, command)
         case SubmitReport():
             return _submit_report(state, command, now, examined, deadlines)
@@ -151,15 +156,6 @@ def refused(command: AnyCommand | Command, broken: RuleBroken) -> Happened:
         ),
         subject=subject,
     )
-
-
-def _by_applicant(state: InitiativeState, caller: Caller) -> None:
-    people = state.summary.people if state.summary else ()
-    known = caller.person == state.applicant.person or (
-        caller.contact is not None and caller.contact in people
-    )
-    if caller.directorate is not None or not known:
-        raise RuleBroken("forbidden", "only those who take part in the initiative do this")
 
 
 def _sign_off(
@@ -245,7 +241,7 @@ def _declare_conflict(state: InitiativeState, command: DeclareConflict) -> list[
 
 
 def _withdraw(state: InitiativeState, command: Withdraw) -> list[Happened]:
-    _by_applicant(state, command.caller)
+    by_applicant(state, command.caller)
     in_stage(state, *BEFORE_ACTIVE)
     withdrawn = Withdrawn(reasons=command.reasons, fingerprint=fingerprint(command))
     return [
@@ -256,7 +252,7 @@ def _withdraw(state: InitiativeState, command: Withdraw) -> list[Happened]:
 
 
 def _revise(state: InitiativeState, command: Revise, examined: Examined) -> list[Happened]:
-    _by_applicant(state, command.caller)
+    by_applicant(state, command.caller)
     in_stage(state, Stage.REVISION, Stage.ELIGIBILITY, Stage.DECISION)
     if command.replaces != state.content_hash:
         raise RuleBroken("precondition_failed", f"the current version is {state.content_hash}")
@@ -297,7 +293,7 @@ def _correct(
 def _complain(
     state: InitiativeState, command: Complain, now: datetime, deadlines: Deadlines | None
 ) -> list[Happened]:
-    _by_applicant(state, command.caller)
+    by_applicant(state, command.caller)
     in_stage(state, *COMPLAINABLE)
     if state.complaint_over(now) or deadlines is None:
         raise RuleBroken("stage_closed", f"a complaint comes within {COMPLAINT_DAYS} days, and once")
@@ -313,7 +309,7 @@ def _complain(
 
 
 def _give_evidence(state: InitiativeState, command: GiveEvidence) -> list[Happened]:
-    _by_applicant(state, command.caller)
+    by_applicant(state, command.caller)
     in_stage(state, Stage.CONDITIONS)
     condition = _condition(state, command.condition)
     if condition.cleared_by is not None:
@@ -369,9 +365,10 @@ def _submit_report(
     examined: Examined,
     deadlines: Deadlines | None,
 ) -> list[Happened]:
-    _by_applicant(state, command.caller)
-    in_stage(state, Stage.ACTIVE)
+    by_applicant(state, command.caller)
     report = state.report(command.report)
+    if not ending.awaits_accounts(state, now):
+        in_stage(state, Stage.ACTIVE, Stage.SUSPENDED)
     if report is None:
         raise RuleBroken("not_found", f"there is no report {command.report}")
     if now < report.ends_at:

@@ -12,22 +12,23 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 from countersign.activities.record import Opened, Opening
-from countersign.activities.signing import Countersignature, SigningOrder
-from countersign.domain import budget, clock, ending, reporting, rules, steps
+from countersign.domain import budget, clock, ending, reporting, steps
 from countersign.domain.agreement import MatterKind
 from countersign.domain.budget import Lack
-from countersign.domain.decision import position_document
 from countersign.domain.errors import RuleBroken
-from countersign.domain.facts import Happened, MessageRefused, ReportScheduled
+from countersign.domain.facts import ReportScheduled
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.matter import Matter, Outcome
 from countersign.domain.reporting import ReportState
 from countersign.domain.stage import COMPLAINABLE, OPENS, Stage
 from countersign.workflows import options
+from countersign.workflows.countersigning import Countersigning
+from countersign.workflows.ending import Ending
 from countersign.workflows.funding import Funding
-from countersign.workflows.keeping import Keeper, Rule
+from countersign.workflows.keeping import Keeper, refusal_of_strange
 from countersign.workflows.messages import (
     Answer,
+    AskResumption,
     AuthoriseTranche,
     Begin,
     ClearCondition,
@@ -47,6 +48,8 @@ from countersign.workflows.messages import (
     SignOff,
     Submit,
     SubmitReport,
+    Suspend,
+    TakeBackNotice,
     Terminate,
     Withdraw,
     WriteOff,
@@ -54,9 +57,6 @@ from countersign.workflows.messages import (
 
 MESSAGES_PER_RUN: Final = 400
 """After so many a run goes on in a new one: Temporal takes 2,000 Updates a run, and replay must stay short."""
-
-UNKNOWN: Final = "unknown"
-"""The actor of a message that does not say who sent it."""
 
 
 class _RunIsLong(Exception):
@@ -70,13 +70,14 @@ class InitiativeWorkflow:
     Updates (each answered when it is on record, counted or refused): ``sign_off``, ``extend_deadline``,
     ``declare_conflict``, ``withdraw``, ``revise``, ``give_evidence``, ``clear_condition``, ``refuse_evidence``,
     ``complain``, ``authorise_tranche``, ``confirm_tranche``, ``hold_tranche``, ``resume_tranche``,
-    ``report_payment``, ``submit_report``, ``terminate``, ``disallow_costs``, ``write_off``; and ``submitted``, which
-    answers when the submission is on record.
+    ``report_payment``, ``submit_report``, ``suspend``, ``terminate``, ``take_back_notice``, ``ask_resumption``,
+    ``disallow_costs``, ``write_off``; and ``submitted``, which answers when the submission is on record.
     Signals: ``sign_off``, the same message; never raises, its answer goes to the audit trail. ``budget_changed``: money
     may have come free for those who wait for some.
     Query: ``stage``.
     Waits: for each matter until it is decided or lapses, with reminders and escalation on the way; for a new version
-    and for conditions until their deadlines; for each report, once more after it fell due; for every side's
+    and for conditions until their deadlines; for each report, with reminders before and after it falls due, up to the
+    limit beyond which the initiative is suspended; for its resumption; for what a side announced; for every side's
     signature under its position; for every side's authorisation of a tranche, and from one side's payment on for the
     others', up to the limit beyond which their missing is an alarm; for money in every side's budget. Before it waits
     for the signatures under the funding agreements, it has them drawn up.
@@ -87,8 +88,6 @@ class InitiativeWorkflow:
         self._submission = begin.submission
         self._keeper: Keeper | None = Keeper(begin.state) if begin.state is not None else None
         self._messages = 0
-        self._beside: set[asyncio.Task[None]] = set()
-        self._signing: set[tuple[int, str]] = set()
         self._strange_signals = 0
         self._budget_changes = 0
 
@@ -100,11 +99,12 @@ class InitiativeWorkflow:
             asyncio.create_task(one)
             for one in (
                 self._keep_time(),
-                self._countersign(),
+                Countersigning(self._keeping).sign_positions(),
                 Funding(self._keeping).release_tranches(),
                 self._offer_freed_money(),
             )
         ]
+        ends = Ending(self._keeping, self._wait)
         by_stage = {
             Stage.SUBMITTED: self._check_eligibility,
             Stage.ELIGIBILITY: lambda: self._decide_jointly(MatterKind.CLEARANCE),
@@ -114,7 +114,8 @@ class InitiativeWorkflow:
             Stage.CONTRACTING: lambda: self._decide_jointly(MatterKind.AGREEMENT),
             Stage.ACTIVE: self._carry_out_next_period,
             Stage.CLOSING: self._close,
-            Stage.TERMINATED: self._wind_up,
+            Stage.SUSPENDED: ends.await_resumption,
+            Stage.TERMINATED: ends.wind_up,
             Stage.INELIGIBLE: self._await_complaint,
             Stage.NOT_APPROVED: self._await_complaint,
         }
@@ -245,8 +246,23 @@ class InitiativeWorkflow:
         return await self._receive(message)
 
     @workflow.update
+    async def suspend(self, message: Suspend) -> Answer:
+        """A side suspends the initiative for all of them."""
+        return await self._receive(message)
+
+    @workflow.update
     async def terminate(self, message: Terminate) -> Answer:
         """A side ends the initiative for all of them."""
+        return await self._receive(message)
+
+    @workflow.update
+    async def take_back_notice(self, message: TakeBackNotice) -> Answer:
+        """A side takes back what it announced, before it takes effect."""
+        return await self._receive(message)
+
+    @workflow.update
+    async def ask_resumption(self, message: AskResumption) -> Answer:
+        """A side, or the applicants, ask that a suspended initiative goes on."""
         return await self._receive(message)
 
     @workflow.update
@@ -278,7 +294,7 @@ class InitiativeWorkflow:
         where = ", ".join(".".join(map(str, one["loc"])) for one in error.errors()[:5]) or "the whole"
         detail = f"not a sign-off (id {ascii(known)[:64]}): {ascii(where)[:300]}"
         await workflow.wait_condition(self._is_open_for_messages)
-        await self._keeping.take(_refusal_of_strange(place, detail))
+        await self._keeping.take(refusal_of_strange(place, detail))
 
     def _is_open_for_messages(self) -> bool:
         return self._keeper is not None and self._keeper.state.stage is not None
@@ -327,7 +343,7 @@ class InitiativeWorkflow:
         elif following is Stage.ACTIVE:
             await self._activate()
         else:
-            await self._go(stage, following, reason=_reason(matter))
+            await self._go(stage, following, reason=matter.why)
 
     async def _signed_in_time(self) -> bool:
         """Whether the funding agreements are decided on while every approval is valid; else it is signed anew."""
@@ -379,17 +395,11 @@ class InitiativeWorkflow:
             return
         number = report.number
 
-        def in_state(*states: ReportState) -> bool:
+        def accepted() -> bool:
             current = self._state.report(number)
-            return current is not None and current.state in states
+            return current is not None and current.state is ReportState.ACCEPTED
 
-        if not await self._wait(
-            lambda: ended() or not in_state(ReportState.SCHEDULED),
-            report.due_at,
-            summary=f"report {number} due",
-        ):
-            await self._keeping.take(lambda state, _: steps.overdue(state, number))
-        await self._wait(lambda: ended() or in_state(ReportState.ACCEPTED))
+        await self._wait(lambda: ended() or accepted())
         if not report.final and not ended():
             await self._continue_as_new()
 
@@ -403,16 +413,9 @@ class InitiativeWorkflow:
             )
             return
         await self._keeping.take(lambda state, _: steps.release_closing_tranche(state))
-        await self._keeping.take(lambda state, _: ending.claim_back(state))
+        await self._keeping.take(ending.claim_back)
         await self._wait(lambda: steps.all_paid(self._state))
         await self._go(Stage.CLOSING, Stage.CLOSED)
-
-    async def _wind_up(self) -> None:
-        """It was terminated: see what is on its way to the banks get there, and what was not spent come back."""
-        await self._wait(lambda: not ending.is_under_way(self._state))
-        await self._keeping.take(lambda state, _: ending.claim_back(state))
-        await self._wait(lambda: ending.is_recovered(self._state))
-        await self._keeping.take(lambda state, _: ending.wound_up(state))
 
     async def _await_complaint(self) -> None:
         """Let the refusal become final, or the decision be reopened by a complaint that both sides uphold."""
@@ -530,49 +533,16 @@ class InitiativeWorkflow:
         await self._keeping.take(lambda state, _: steps.activate(state, reports))
 
     async def _keep_time(self) -> None:
-        """Whatever time brings about: in open matters reminders, escalation, lapse; alarms over payments."""
+        """Whatever time brings about: reminders, escalation, lapse, alarms, late reports, what was announced."""
         while True:
             at = clock.next_instant(self._state)
             if not await self._keeping.wait(
-                self._moved_from(at), at, summary="deadlines of matters and payments"
+                self._moved_from(at), at, summary="deadlines of matters, payments and reports"
             ):
                 await self._keeping.take(clock.passed)
 
     def _moved_from(self, at: datetime | None) -> Callable[[], bool]:
         return lambda: clock.next_instant(self._state) != at
-
-    async def _countersign(self) -> None:
-        """Whatever position is in and not signed yet, its side signs with its own key, on its own task queue."""
-        while True:
-            await workflow.wait_condition(lambda: bool(self._unsigned() - self._signing))
-            for number, side in sorted(self._unsigned() - self._signing):
-                self._signing.add((number, side))
-                task = asyncio.create_task(self._countersign_one(number, side))
-                self._beside.add(task)
-                task.add_done_callback(self._beside.discard)
-
-    def _unsigned(self) -> set[tuple[int, str]]:
-        return {(one.number, side) for one in self._state.matters if one.is_open for side in one.unsigned}
-
-    async def _countersign_one(self, number: int, side: str) -> None:
-        matter = self._state.matter(number)
-        if matter is None or side not in matter.positions:
-            return
-        position = matter.positions[side]
-        order = SigningOrder(directorate=side, document=position_document(self._state, matter, position))
-        signed = await workflow.execute_activity(
-            "countersign_position",
-            order,
-            result_type=Countersignature,
-            task_queue=options.directorate_queue(side),
-            summary=f"matter {number}, {side}",
-            **options.SIDE,
-        )
-        await self._keeping.take(
-            lambda state, _: steps.countersigned(state, number, position, matter.content_hash, signed.jws)
-        )
-        # A position that was changed meanwhile is still unsigned, and is asked for again.
-        self._signing.discard((number, side))
 
     async def _wait(
         self, condition: Callable[[], bool], until: datetime | None = None, *, summary: str = ""
@@ -616,21 +586,3 @@ class InitiativeWorkflow:
         if stage is None:
             raise RuleBroken("stage_closed", "nothing is on record yet")
         return stage
-
-
-def _refusal_of_strange(place: str, detail: str) -> Rule:
-    fact = MessageRefused(message="sign_off", code="invalid", detail=detail, fingerprint=place[-16:])
-
-    def refuse(state: InitiativeState, _: datetime) -> list[Happened]:
-        strangers = sum(key.startswith(f"{UNKNOWN} ") for key in state.answers)
-        if f"{UNKNOWN} {place}" in state.answers or strangers >= rules.REFUSALS:
-            return []
-        return [Happened(fact, actor=UNKNOWN, message=place)]
-
-    return refuse
-
-
-def _reason(matter: Matter) -> str | None:
-    """Why a stage was entered, in the words of those who decided; both positions are in, so both may be read."""
-    reasons = [f"{side}: {text}" for side, one in matter.positions.items() for text in one.reasons]
-    return "; ".join(reasons) or None

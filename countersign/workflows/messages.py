@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from countersign.domain.commands import (
     Answer,
+    AskResumption,
     AuthoriseTranche,
     ClearCondition,
     Complain,
@@ -18,6 +19,8 @@ from countersign.domain.commands import (
     ResumeTranche,
     Revise,
     SubmitReport,
+    Suspend,
+    TakeBackNotice,
     Terminate,
     Withdraw,
     WriteOff,
@@ -68,6 +71,7 @@ class Ended(Model):
 
 __all__ = [
     "Answer",
+    "AskResumption",
     "AuthoriseTranche",
     "Begin",
     "Caller",
@@ -88,6 +92,8 @@ __all__ = [
     "SignOff",
     "Submit",
     "SubmitReport",
+    "Suspend",
+    "TakeBackNotice",
     "Terminate",
     "Withdraw",
     "WriteOff",

@@ -44,16 +44,24 @@ from countersign.domain.facts import (
     ProposalCorrected,
     ProposalRevised,
     ReportAccepted,
+    ReportCutShort,
+    ReportEscalated,
     ReportFellOverdue,
+    ReportReminded,
     ReportReturned,
     ReportScheduled,
     ReportsScheduled,
     ReportSubmitted,
+    ResumptionAsked,
     SignedOff,
     SignOffStruck,
     StageEntered,
     Submitted,
+    SuspensionAnnounced,
+    SuspensionWithdrawn,
     Terminated,
+    TerminationAnnounced,
+    TerminationWithdrawn,
     TrancheAuthorised,
     TrancheClaimed,
     TrancheDiverged,
@@ -84,6 +92,9 @@ SIGNED: dict[str, Any] = {
 }  # fmt: skip
 FROM_BANK: dict[str, Any] = {
     "fingerprint": "f", "number": 1, "directorate": "il", "end_to_end_id": "CS1", "amount": SOME[0], "statement": "s",
+}  # fmt: skip
+ANNOUNCED: dict[str, Any] = {
+    "fingerprint": "f", "directorate": "il", "effective_at": START, "reasons": "R.",
 }  # fmt: skip
 SCHEDULED = ReportScheduled(number=1, starts_at=START, ends_at=START, due_at=START, final=False)
 FACTS: list[Fact] = [
@@ -165,7 +176,17 @@ FACTS: list[Fact] = [
     TrancheDiverged(number=1, paid=("il",), unpaid=("az",)),
     TrancheSettled(number=1, directorate="il"),
     ReportsScheduled(reports=(SCHEDULED, SCHEDULED.model_copy(update={"final": True}))),
+    StageEntered(stage=Stage.SUSPENDED, before=Stage.ACTIVE, reason="So.", deadline=START, report=1),
+    ReportReminded(number=1, days=-3),
     ReportFellOverdue(number=1),
+    ReportEscalated(number=1),
+    ReportCutShort(number=1, ends_at=START, due_at=START),
+    SuspensionAnnounced(**ANNOUNCED),
+    SuspensionWithdrawn(fingerprint="f", directorate="il"),
+    TerminationAnnounced(**ANNOUNCED),
+    TerminationWithdrawn(fingerprint="f", directorate="il"),
+    ResumptionAsked(fingerprint="f", directorate="il", reasons="R."),
+    ResumptionAsked(fingerprint="f", reasons="R."),
     ReportSubmitted(fingerprint="f", number=1, version=1, costs={"il": SOME, "az": ()}),
     ReportAccepted(number=1),
     ReportReturned(number=1, reasons={"il": ("No.",)}),

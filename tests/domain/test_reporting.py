@@ -18,12 +18,11 @@ from countersign.domain.reporting import (
     ReportState,
     add_months,
     costs_per_side,
-    overdue_at,
     periods,
     report_faults,
 )
 from countersign.domain.stage import Stage
-from tests.domain.lives import START, Life, active_life, two_sides
+from tests.domain.lives import Life, active_life, two_sides
 
 instants = st.datetimes(datetime(2020, 1, 1), datetime(2080, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
@@ -64,10 +63,6 @@ def test_the_first_day_is_that_of_utc() -> None:
     assert periods(datetime(2027, 6, 1, 3, 0, tzinfo=baku), 6, 6)[0].starts_at == datetime(
         2027, 5, 31, tzinfo=UTC
     )
-
-
-def test_a_report_is_late_so_many_calendar_days_after_it_fell_due() -> None:
-    assert overdue_at(START, 60) == START + timedelta(days=60)
 
 
 # ---- what a report says
