@@ -57,6 +57,17 @@ def no_accounts_come(life: Life) -> None:
     life.pass_time(last.due_at - life.now)
 
 
+def everything_comes_back(life: Life) -> None:
+    """Every side claims what is unspent, and has it; then it is over, and the ledger is that of its state."""
+    number = number_of(life)
+    for side in life.sides:
+        life.authorise(number, side)
+        life.confirm(number, side)
+    assert life.state.is_over
+    balances = check(ledger_of(life.entries))
+    assert {place: minor for place, minor in book_of(life.state).balances.items() if minor} == balances
+
+
 def spent_of(life: Life, side: str, unit: str) -> tuple[int, int]:
     return (
         funding.paid(life.state.tranches, side).get(unit, 0),
@@ -335,13 +346,7 @@ def test_what_the_partners_spent_up_to_the_termination_is_reported_once_and_the_
     # The tranche that the report would have released is not due: nothing more is paid.
     assert {share.state for share in life.state.tranches[1].shares.values()} == {PaymentState.PLANNED}
     assert life.report(2).code == "stage_closed"
-    number = number_of(life)
-    for side in life.sides:
-        life.authorise(number, side)
-        life.confirm(number, side)
-    assert life.state.is_over
-    balances = check(ledger_of(life.entries))
-    assert {place: minor for place, minor in book_of(life.state).balances.items() if minor} == balances
+    everything_comes_back(life)
 
 
 def test_a_last_report_that_is_returned_may_come_again_and_one_that_is_refused_may_not() -> None:

@@ -19,7 +19,7 @@ from countersign.domain.projection import Task, step_of
 from countersign.domain.reporting import ReportState
 from countersign.domain.stage import Stage
 from tests.domain.lives import Life, active_life, holder, two_sides
-from tests.domain.test_ending import no_accounts_come, number_of, paid_life
+from tests.domain.test_ending import everything_comes_back, no_accounts_come, paid_life
 from tests.domain.test_ledger import check
 
 NOTICE = timedelta(days=14)
@@ -242,13 +242,7 @@ def test_a_resumption_that_one_side_refuses_ends_the_initiative_and_the_money_co
     life.carry("az", Response.REFUSE)
     assert (life.stage(), life.state.stage_reason) == (Stage.TERMINATED, "az: it should be otherwise")
     no_accounts_come(life)
-    number = number_of(life)
-    for side in life.sides:
-        life.authorise(number, side)
-        life.confirm(number, side)
-    assert life.state.is_over
-    balances = check(ledger_of(life.entries))
-    assert {place: minor for place, minor in book_of(life.state).balances.items() if minor} == balances
+    everything_comes_back(life)
 
 
 def test_the_acceptance_of_the_late_report_opens_the_resumption_by_itself() -> None:
