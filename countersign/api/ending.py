@@ -1,4 +1,4 @@
-"""Ending before the end, and giving back: termination, disallowed costs, claims."""
+"""Stopping, ending before the end, and giving back: suspension, termination, disallowed costs, claims."""
 
 from __future__ import annotations
 
@@ -10,13 +10,21 @@ from countersign.api.carrying_out import Number, Side
 from countersign.api.dependencies import Here, Key, Me, Record, Workflows
 from countersign.api.errors import Problem, documented
 from countersign.api.schemas import Answered, Body, ReasonsBody
-from countersign.domain.agreement import Identifier
+from countersign.domain.agreement import Identifier, NoticeDays
 from countersign.domain.commands import PositiveAmount
 from countersign.domain.facts import ClosureCertified, TrancheClaimed
+from countersign.domain.notice import NoticeKind
 from countersign.domain.text import Reasons
 from countersign.store import documents, trail
 from countersign.workflows.initiative import InitiativeWorkflow
-from countersign.workflows.messages import DisallowCosts, Terminate, WriteOff
+from countersign.workflows.messages import (
+    AskResumption,
+    DisallowCosts,
+    Suspend,
+    TakeBackNotice,
+    Terminate,
+    WriteOff,
+)
 
 router = APIRouter(prefix="/initiatives/{identifier}", tags=["carrying out"])
 
@@ -29,14 +37,69 @@ class DisallowanceBody(Body):
     reasons: Reasons
 
 
-@router.post(
-    "/termination",
-    responses=documented("not_your_office", "conflict_of_interest", "stage_closed", "not_found"),
+class NoticeBody(Body):
+    """Why, and so many days ahead; at least the agreement's notice, and just that unless given."""
+
+    reasons: Reasons
+    notice_days: NoticeDays | None = None
+
+
+_ANNOUNCING = documented(
+    *("not_your_office", "conflict_of_interest", "stage_closed", "out_of_order", "invalid", "not_found"),
 )
-async def terminate(body: ReasonsBody, here: Here, me: Me, key: Key, workflows: Workflows) -> Answered:
+
+
+@router.post("/suspension", responses=_ANNOUNCING)
+async def suspend(body: NoticeBody, here: Here, me: Me, key: Key, workflows: Workflows) -> Answered:
+    """Suspend an active initiative, by the office that speaks for the caller's side; nothing more is let go then."""
+    command = Suspend(id=key, caller=me.caller, reasons=body.reasons, notice_days=body.notice_days)
+    answer = await workflows.tell(here.id, InitiativeWorkflow.suspend, command)
+    return Answered(sequence=answer.sequence)
+
+
+@router.delete("/suspension", responses=_ANNOUNCING)
+async def take_back_suspension(here: Here, me: Me, key: Key, workflows: Workflows) -> Answered:
+    """Take back a suspension that the caller's side announced, before it begins."""
+    return await _take_back(NoticeKind.SUSPENSION, here, me, key, workflows)
+
+
+@router.post(
+    "/resumption",
+    responses=documented(
+        *(
+            "not_your_office",
+            "forbidden",
+            "conflict_of_interest",
+            "stage_closed",
+            "out_of_order",
+            "not_found",
+        ),
+    ),
+)
+async def ask_resumption(body: ReasonsBody, here: Here, me: Me, key: Key, workflows: Workflows) -> Answered:
+    """Ask all sides to resume a suspended initiative, as one that takes part, or for the caller's side."""
+    command = AskResumption(id=key, caller=me.caller, reasons=body.reasons)
+    answer = await workflows.tell(here.id, InitiativeWorkflow.ask_resumption, command)
+    return Answered(sequence=answer.sequence)
+
+
+@router.post("/termination", responses=_ANNOUNCING)
+async def terminate(body: NoticeBody, here: Here, me: Me, key: Key, workflows: Workflows) -> Answered:
     """End an active initiative, by the office that speaks for the caller's side; what was not spent is claimed back."""
-    command = Terminate(id=key, caller=me.caller, reasons=body.reasons)
+    command = Terminate(id=key, caller=me.caller, reasons=body.reasons, notice_days=body.notice_days)
     answer = await workflows.tell(here.id, InitiativeWorkflow.terminate, command)
+    return Answered(sequence=answer.sequence)
+
+
+@router.delete("/termination", responses=_ANNOUNCING)
+async def take_back_termination(here: Here, me: Me, key: Key, workflows: Workflows) -> Answered:
+    """Take back a termination that the caller's side announced, before it takes effect."""
+    return await _take_back(NoticeKind.TERMINATION, here, me, key, workflows)
+
+
+async def _take_back(notice: NoticeKind, here: Here, me: Me, key: Key, workflows: Workflows) -> Answered:
+    command = TakeBackNotice(id=key, caller=me.caller, notice=notice)
+    answer = await workflows.tell(here.id, InitiativeWorkflow.take_back_notice, command)
     return Answered(sequence=answer.sequence)
 
 

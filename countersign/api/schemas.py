@@ -291,7 +291,8 @@ class DraftView(BaseModel):
 class InboxView(BaseModel):
     """Something that waits for the caller; ``also_waits_for`` is who else the initiative waits for.
 
-    ``reminded`` is the percent of the time at which the caller's office was reminded last.
+    ``reminded`` is the percent of the time at which the caller's office was reminded last; of a report, the days after
+    it fell due (before it: negative).
     """
 
     initiative: str

@@ -91,6 +91,10 @@ class Api:
         content = None if body is None else json.dumps(body).encode()
         return self.call("POST", path, content=content, key=key or new_key()).json()
 
+    def delete(self, path: str, *, key: str | None = None) -> Any:
+        """Take something back; the JSON of the answer. Raises like :meth:`get`."""
+        return self.call("DELETE", path, key=key or new_key()).json()
+
     def call(
         self,
         method: str,

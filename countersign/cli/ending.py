@@ -1,4 +1,6 @@
-"""Ending before the end, and giving back: ``terminate``, ``disallow``, and ``pay claim`` and ``pay write-off``."""
+"""Stopping, ending before the end, and giving back: ``suspend``, ``ask-resumption``, ``terminate``, ``take-back``,
+``disallow``, and ``pay claim`` and ``pay write-off``.
+"""
 
 from __future__ import annotations
 
@@ -30,18 +32,42 @@ from countersign.cli.output import (
     tell_answered,
 )
 from countersign.domain.amounts import parse_amount
+from countersign.domain.notice import NoticeKind
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
-    app.command()(terminate)
-    app.command()(disallow)
-    app.command()(certificate)
+    for command in (suspend, ask_resumption, terminate, take_back, disallow, certificate):
+        app.command()(command)
     pay.command()(claim)
     pay.command("write-off")(write_off)
 
 
-def terminate(
+NoticeOption = Annotated[
+    int | None,
+    typer.Option("--notice-days", min=0, help="So many days ahead; the agreement's notice unless given."),
+]
+
+
+def suspend(
+    initiative: InitiativeArgument,
+    reasons: ReasonsOption,
+    notice_days: NoticeOption = None,
+    name: AsOption = None,
+    key: KeyOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Suspend an active initiative, by the office that speaks for your side; nothing more is let go then."""
+    body = {"reasons": reasons, "notice_days": notice_days}
+    with calling(home, url, name, as_json) as caller:
+        path = initiative_path(initiative, "/suspension")
+        answered = caller.post(path, body, key=checked_key(key))
+    tell_answered(answered, f"The suspension of {initiative} is announced", as_json)
+
+
+def ask_resumption(
     initiative: InitiativeArgument,
     reasons: ReasonsOption,
     name: AsOption = None,
@@ -50,11 +76,44 @@ def terminate(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
+    """Ask all sides to resume a suspended initiative: as an applicant, or by the office that speaks for your side."""
+    with calling(home, url, name, as_json) as caller:
+        path = initiative_path(initiative, "/resumption")
+        answered = caller.post(path, {"reasons": reasons}, key=checked_key(key))
+    tell_answered(answered, f"All sides are asked to resume {initiative}", as_json)
+
+
+def terminate(
+    initiative: InitiativeArgument,
+    reasons: ReasonsOption,
+    notice_days: NoticeOption = None,
+    name: AsOption = None,
+    key: KeyOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """End an active initiative, by the office that speaks for your side; what was not spent is claimed back."""
+    body = {"reasons": reasons, "notice_days": notice_days}
     with calling(home, url, name, as_json) as caller:
         path = initiative_path(initiative, "/termination")
-        answered = caller.post(path, {"reasons": reasons}, key=checked_key(key))
-    tell_answered(answered, f"{initiative} is terminated", as_json)
+        answered = caller.post(path, body, key=checked_key(key))
+    tell_answered(answered, f"The termination of {initiative} is announced", as_json)
+
+
+def take_back(
+    initiative: InitiativeArgument,
+    notice: Annotated[NoticeKind, typer.Argument(help="What your side announced.")],
+    name: AsOption = None,
+    key: KeyOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take back what your side announced, before it takes effect, by the office that speaks for it."""
+    with calling(home, url, name, as_json) as caller:
+        answered = caller.delete(initiative_path(initiative, f"/{notice}"), key=checked_key(key))
+    tell_answered(answered, f"The {notice} of {initiative} is taken back", as_json)
 
 
 def disallow(

@@ -36,7 +36,7 @@ from countersign.cli.output import (
     say,
     say_table,
 )
-from countersign.cli.wording import side_in_matter, task
+from countersign.cli.wording import reminded, side_in_matter, task
 from countersign.domain.matter import Response
 from countersign.domain.stage import TERMINAL
 
@@ -89,8 +89,7 @@ def inbox(
                     one["reference"],
                     one["stage"],
                     task(one),
-                    (one["office"] or "")
-                    + (f" (reminded at {one['reminded']} %)" if one["reminded"] else ""),
+                    (one["office"] or "") + reminded(one),
                     instant(one["since"]),
                     ", ".join(one["also_waits_for"]),
                     in_one_language(one["title"]),

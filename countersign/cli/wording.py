@@ -21,6 +21,10 @@ TASKS: Final[dict[str, str]] = {
     "diverged": "see to tranche",
     "held_back": "hold back tranche",
     "report": "submit report",
+    "report_late": "see to report",
+    "suspending": "see to the coming suspension of version",
+    "terminating": "see to the coming termination of version",
+    "suspended": "see to the suspension of version",
     "budget": "have money for version",
 }
 
@@ -30,6 +34,16 @@ def task(waiting: Mapping[str, Any]) -> str:
     name = str(waiting["task"])
     # A newer API may wait for what this version has no words for.
     return f"{TASKS.get(name, name.replace('_', ' '))} {waiting['number']}"
+
+
+def reminded(waiting: Mapping[str, Any]) -> str:
+    """When somebody was reminded last, such as `` (reminded at 80 %)``; nothing if they were not."""
+    at = waiting["reminded"]
+    if at is None:
+        return ""
+    if waiting["task"] == "report":
+        return f" (reminded {abs(at)} days {'before' if at < 0 else 'after'} it was due)"
+    return f" (reminded at {at} %)"
 
 
 def side_in_matter(view: Mapping[str, Any], matter: Mapping[str, Any]) -> str:

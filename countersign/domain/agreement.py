@@ -29,6 +29,14 @@ Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]+$", max_lengt
 Days = Annotated[int, Field(ge=1, le=3650)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 WrittenAmount = Annotated[Amount, BeforeValidator(lambda v: parse_amount(v) if isinstance(v, str) else v)]
+NoticeDays = Annotated[int, Field(ge=0, le=366)]
+
+
+def _not_said(value: object) -> bool:
+    """Whether an agreement says nothing there: then its document form has no such field."""
+    return value is None
+
+
 FINANCE_OFFICE: Final = "finance_officer"
 """The office that authorises and confirms payments in every directorate."""
 
@@ -167,14 +175,38 @@ class TranchePlan(Block):
     on_signature: Percent
     on_reports: Percent
     on_closure: Percent
-    divergence_limit_days: Days | None = Field(default=None, exclude_if=lambda value: value is None)
+    divergence_limit_days: Days | None = Field(default=None, exclude_if=_not_said)
 
 
 class Reporting(Block):
-    """A report every ``period_months``; one that is ``overdue_limit_days`` late suspends."""
+    """A report every ``period_months``; one that is ``overdue_limit_days`` late suspends.
+
+    Applicants are reminded so many days before and after a report falls due, and so many days after it every side is
+    told (``escalation_after_days``); calendar days. An agreement from before there was such a thing has none of it, and
+    keeps its content hash.
+    """
 
     period_months: Annotated[int, Field(ge=1, le=24)]
     overdue_limit_days: Days
+    reminders_before_days: tuple[Days, ...] | None = Field(default=None, max_length=10, exclude_if=_not_said)
+    reminders_after_days: tuple[Days, ...] | None = Field(default=None, max_length=10, exclude_if=_not_said)
+    escalation_after_days: Days | None = Field(default=None, exclude_if=_not_said)
+
+
+class SuspensionRules(Block):
+    """``notice_days`` is the least between announcing a suspension and the day it begins, none unless given.
+
+    One that lasts longer than ``limit_days`` ends in a termination. Calendar days.
+    """
+
+    notice_days: NoticeDays = 0
+    limit_days: Days | None = None
+
+
+class TerminationRules(Block):
+    """``notice_days`` is the least between announcing a termination and the day it takes effect, in calendar days."""
+
+    notice_days: NoticeDays = 0
 
 
 class AmendmentLimits(Block):
@@ -243,6 +275,8 @@ class ProgrammeAgreement(Block):
     tranches: TranchePlan
     reporting: Reporting
     amendments: AmendmentLimits
+    suspension: SuspensionRules | None = Field(default=None, exclude_if=_not_said)
+    termination: TerminationRules | None = Field(default=None, exclude_if=_not_said)
     funding_agreement: LegalText | None = None
     signing_key: tuple[SigningKey, ...] = ()
     budget: tuple[Budget, ...] = ()
@@ -305,6 +339,8 @@ class ProgrammeAgreement(Block):
             tranches=self.tranches,
             reporting=self.reporting,
             amendments=self.amendments,
+            suspension=self.suspension or SuspensionRules(),
+            termination=self.termination or TerminationRules(),
         )
 
 
@@ -339,6 +375,8 @@ class Terms(Block):
     tranches: TranchePlan
     reporting: Reporting
     amendments: AmendmentLimits | None = None
+    suspension: SuspensionRules = SuspensionRules()
+    termination: TerminationRules = TerminationRules()
 
     @property
     def directorates(self) -> tuple[str, ...]:

@@ -148,6 +148,7 @@ def _senseless(raw: _Lenient) -> Iterator[tuple[Path, str]]:
     plan = [part for part in map(raw.table("tranches").get, _PLAN) if isinstance(part, int)]
     if len(plan) == len(_PLAN) and sum(plan) != 100:
         yield ("tranches",), f"the plan adds up to {sum(plan)} percent, not 100"
+    yield from _lateness_faults(raw)
     deadlines = raw.table("deadlines", "matter")
     for kind in MatterKind:
         if deadlines and kind not in deadlines:
@@ -157,6 +158,17 @@ def _senseless(raw: _Lenient) -> Iterator[tuple[Path, str]]:
         numbers = [one for one in months if isinstance(one, int)] if isinstance(months, list) else []
         if len(numbers) == 2 and numbers[0] > numbers[1]:
             yield (*path, "months"), "the shortest duration is longer than the longest"
+
+
+def _lateness_faults(raw: _Lenient) -> Iterator[tuple[Path, str]]:
+    """What would come only after a report that is so late has suspended the initiative."""
+    reporting = raw.table("reporting")
+    limit = reporting.get("overdue_limit_days")
+    after, escalation = reporting.get("reminders_after_days"), reporting.get("escalation_after_days")
+    days = [("reminders_after_days", one) for one in after] if isinstance(after, list) else []
+    for key, one in (*days, ("escalation_after_days", escalation)):
+        if isinstance(limit, int) and isinstance(one, int) and one >= limit:
+            yield ("reporting", key), f"{one} days after it fell due the initiative is suspended already"
 
 
 def _directorate_faults(raw: _Lenient) -> Iterator[tuple[Path, str]]:

@@ -1,5 +1,5 @@
-"""What time itself brings about: in open matters reminders, escalation, lapse (DESIGN section 3), and the alarm over a
-tranche that only some sides have paid (section 5).
+"""What time itself brings about: in open matters reminders, escalation, lapse (DESIGN section 3), the alarm over a
+tranche that only some sides have paid (section 5), late reports (section 6) and what was announced (section 2).
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from countersign.domain import lateness, suspension
 from countersign.domain.facts import (
     Happened,
     MatterEscalated,
@@ -22,7 +23,11 @@ from countersign.domain.matter import OVERDUE, REMINDERS, Matter, waiting_step
 def next_instant(state: InitiativeState) -> datetime | None:
     """When time brings the next thing about; none while nothing is waited for."""
     of_matters = (at for one in state.matters if one.is_open for at in _instants(one))
-    return min((*of_matters, *(at for _, at in _diverging(state))), default=None)
+    of_payments = (at for _, at in _diverging(state))
+    return min(
+        (*of_matters, *of_payments, *lateness.coming(state), *suspension.coming(state)),
+        default=None,
+    )
 
 
 def _instants(matter: Matter) -> Iterator[datetime]:
@@ -42,9 +47,14 @@ def at_percent(matter: Matter, directorate: str, percent: int) -> datetime:
 
 
 def passed(state: InitiativeState, now: datetime) -> list[Happened]:
-    """What time has brought about by ``now`` and is not on record yet."""
+    """What time has brought about by ``now`` and is not on record yet.
+
+    What moves the stage comes by itself, after all that is told: then this is asked again, of another state.
+    """
     of_matters = [one for matter in state.matters if matter.is_open for one in _passed(state, matter, now)]
-    return [*of_matters, *(_diverged(tranche) for tranche, at in _diverging(state) if now >= at)]
+    of_payments = [_diverged(tranche) for tranche, at in _diverging(state) if now >= at]
+    told = [*of_matters, *of_payments, *lateness.passed(state, now)]
+    return told or suspension.passed(state, now) or lateness.suspended(state, now)
 
 
 def _diverging(state: InitiativeState) -> Iterator[tuple[Tranche, datetime]]:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from countersign.domain.agreement import Identifier
+from countersign.domain.agreement import Identifier, NoticeDays
 from countersign.domain.amendment import Comparison, DueDate
 from countersign.domain.amounts import Amount
 from countersign.domain.canonical import canonical_json
@@ -16,6 +16,7 @@ from countersign.domain.funding import BankOutcome, FundingAgreements
 from countersign.domain.mandate import Mandate
 from countersign.domain.matter import Caller, SignOff
 from countersign.domain.model import MessageId, Model, Number, Sha256
+from countersign.domain.notice import NoticeKind
 from countersign.domain.proposal import ProposalSummary
 from countersign.domain.text import Note, Reasons
 
@@ -143,8 +144,32 @@ class WaiveReport(Command):
     reasons: Reasons
 
 
-class Terminate(Command):
+class WithNotice(Command):
+    """What a side announces so many days ahead; the agreement's least notice where it does not say how many.
+
+    Left out where it is not given: a message of an earlier version has the same fingerprint.
+    """
+
+    reasons: Reasons
+    notice_days: NoticeDays | None = Field(default=None, exclude_if=lambda value: value is None)
+
+
+class Suspend(WithNotice):
+    """The caller's side suspends the initiative for all of them."""
+
+
+class Terminate(WithNotice):
     """The caller's side ends the initiative for all of them."""
+
+
+class TakeBackNotice(Command):
+    """The caller's side takes back what it announced."""
+
+    notice: NoticeKind
+
+
+class AskResumption(Command):
+    """A side, or the applicants, ask all sides to resume a suspended initiative."""
 
     reasons: Reasons
 
@@ -195,7 +220,10 @@ AnyCommand = (
     | ReportPayment
     | SubmitReport
     | WaiveReport
+    | Suspend
     | Terminate
+    | TakeBackNotice
+    | AskResumption
     | DisallowCosts
     | WriteOff
     | AskAmendment

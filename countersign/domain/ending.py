@@ -1,57 +1,46 @@
-"""Ending before the end, and giving back: termination, costs that turn out ineligible, claims that are given up."""
+"""Giving back: the accounts of what was terminated, costs that turn out ineligible, claims that are given up."""
 
 from __future__ import annotations
+
+from datetime import datetime
 
 from countersign.domain import funding
 from countersign.domain.agreement import MatterKind
 from countersign.domain.amounts import Amount
 from countersign.domain.canonical import content_hash
-from countersign.domain.commands import DisallowCosts, Terminate, WriteOff, fingerprint
+from countersign.domain.commands import DisallowCosts, WriteOff, fingerprint
 from countersign.domain.errors import RuleBroken
 from countersign.domain.facts import (
     CommitmentsReleased,
     CostsDisallowed,
     Happened,
     MatterVoided,
+    ReportCutShort,
     StageEntered,
-    Terminated,
     TrancheClaimed,
     TrancheWrittenOff,
 )
-from countersign.domain.ground_rules import in_stage, said, without_part
+from countersign.domain.ground_rules import head_of, said, without_part
 from countersign.domain.initiative import InitiativeState
-from countersign.domain.matter import Caller
+from countersign.domain.matter import Outcome
 from countersign.domain.papers import accepted_of_partner
-from countersign.domain.recovery import document, tranche
+from countersign.domain.recovery import document, tranche, unspent
+from countersign.domain.reporting import FINISHED, ReportDue, ReportState
 from countersign.domain.stage import OWED, Stage
 from countersign.domain.steps import released, void_open
 
 
-def receive(state: InitiativeState, command: Terminate | DisallowCosts | WriteOff) -> list[Happened]:
-    """The facts that a message on ending brings about.
+def receive(state: InitiativeState, command: DisallowCosts | WriteOff) -> list[Happened]:
+    """The facts that a message on giving back brings about.
 
     Raises:
         RuleBroken: it does not count.
     """
     match command:
-        case Terminate():
-            return terminate(state, command)
         case DisallowCosts():
             return disallow(state, command)
         case WriteOff():
             return write_off(state, command)
-
-
-def terminate(state: InitiativeState, command: Terminate) -> list[Happened]:
-    """A side ends the initiative for all of them, by the office that speaks for it."""
-    side = _head(state, command.caller)
-    in_stage(state, *OWED)
-    closure = state.last_matter(MatterKind.CLOSURE)
-    if state.stage is Stage.CLOSING and closure is not None and closure.decision is not None:
-        raise RuleBroken("stage_closed", "the closure is signed already")
-    fact = Terminated(directorate=side, reasons=command.reasons, fingerprint=fingerprint(command))
-    reason = f"{side}: {command.reasons}"
-    return [said(command, fact, subject=state.content_hash), *terminated(state, reason)]
 
 
 def terminated(state: InitiativeState, reason: str) -> list[Happened]:
@@ -104,7 +93,7 @@ def disallow(state: InitiativeState, command: DisallowCosts) -> list[Happened]:
 
 def write_off(state: InitiativeState, command: WriteOff) -> list[Happened]:
     """A side gives up what it claims and does not get, by the office that speaks for it; never by who claimed it."""
-    side = _head(state, command.caller)
+    side = head_of(state, command.caller)
     claimed = state.tranche(command.tranche)
     if claimed is None or not claimed.is_recovery or side not in claimed.shares:
         raise RuleBroken("not_found", f"{side!r} claims nothing back under that number")
@@ -128,19 +117,6 @@ def write_off(state: InitiativeState, command: WriteOff) -> list[Happened]:
     return [said(command, fact)]
 
 
-def _head(state: InitiativeState, caller: Caller) -> str:
-    """The side for which the caller speaks.
-
-    Raises:
-        RuleBroken: ``not_your_office`` or ``conflict_of_interest``.
-    """
-    side = caller.directorate or ""
-    if side not in state.terms.sides or state.terms.sides[side].head not in caller.offices:
-        raise RuleBroken("not_your_office", "the office that speaks for a side does this")
-    without_part(state, caller)
-    return side
-
-
 # ---- the steps of the workflow
 
 
@@ -154,8 +130,60 @@ def is_under_way(state: InitiativeState) -> bool:
     )
 
 
-def claim_back(state: InitiativeState) -> list[Happened]:
-    """What was paid and not spent is claimed back, once: after the closure was signed, or after a termination."""
+def last_accounts(state: InitiativeState) -> ReportDue | None:
+    """The report on everything up to the termination, once it was asked for."""
+    return next((one for one in state.reports if one.cut_short), None)
+
+
+def wants_accounts(state: InitiativeState) -> bool:
+    """Whether the partners are still to be asked what they spent up to the termination of what they were paid."""
+    if not state.winding_up or state.next_report() is None or last_accounts(state) is not None:
+        return False
+    return is_under_way(state) or any(unspent(state, side) for side in state.commitments)
+
+
+def ask_accounts(state: InitiativeState, due_at: datetime) -> list[Happened]:
+    """The report that is next is the last: on everything from the last accepted one up to the termination."""
+    report, ended_at = state.next_report(), state.stage_since
+    if not wants_accounts(state) or report is None or ended_at is None:
+        return []
+    ends_at = min(ended_at, state.reports[-1].ends_at)
+    return [Happened(ReportCutShort(number=report.number, ends_at=ends_at, due_at=due_at))]
+
+
+def accounts_until(state: InitiativeState) -> datetime | None:
+    """Until when the last report may come; none while it is under review.
+
+    One that is returned may come again within as much time as there was at first, counted from its return.
+    """
+    report, ended_at = last_accounts(state), state.stage_since
+    if report is None or ended_at is None or report.state is ReportState.SUBMITTED:
+        return None
+    decided = state.last_matter(MatterKind.REPORT)
+    if decided is None or decided.closed_at is None or decided.opened_at < ended_at:
+        return report.due_at
+    return max(report.due_at, decided.closed_at + (report.due_at - ended_at))
+
+
+def awaits_accounts(state: InitiativeState, now: datetime) -> bool:
+    """Whether the last report of a terminated initiative may still come, or is under review."""
+    report = last_accounts(state)
+    if not state.winding_up or report is None or report.state in FINISHED:
+        return False
+    decided = state.last_matter(MatterKind.REPORT)
+    if any(one.is_recovery for one in state.tranches) or (decided and decided.outcome is Outcome.REFUSED):
+        return False
+    until = accounts_until(state)
+    return until is None or now < until
+
+
+def claim_back(state: InitiativeState, now: datetime) -> list[Happened]:
+    """What was paid and not spent is claimed back, once: after the closure was signed, or after a termination.
+
+    What the partners spent up to a termination they may report first.
+    """
+    if wants_accounts(state) or awaits_accounts(state, now) or is_under_way(state):
+        return []
     if state.stage not in (Stage.CLOSING, Stage.TERMINATED) or any(one.is_recovery for one in state.tranches):
         return []
     claimed = tranche(state)
@@ -169,6 +197,9 @@ def is_recovered(state: InitiativeState) -> bool:
     return all(one.is_paid for one in state.tranches if one.is_recovery)
 
 
-def wound_up(state: InitiativeState) -> list[Happened]:
+def wound_up(state: InitiativeState, now: datetime) -> list[Happened]:
     """After a termination nothing is left to do: what was committed and not paid is given back."""
-    return [Happened(CommitmentsReleased())] if state.winding_up else []
+    is_done = is_recovered(state) and not claim_back(state, now)
+    if not state.winding_up or not is_done or is_under_way(state):
+        return []
+    return [] if wants_accounts(state) or awaits_accounts(state, now) else [Happened(CommitmentsReleased())]

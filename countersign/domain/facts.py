@@ -45,7 +45,10 @@ class Submitted(Fact):
 
 
 class StageEntered(Fact):
-    """``keeps_money`` where what is reserved or committed stays so although the stage by itself would give it back."""
+    """``keeps_money`` where what is reserved or committed stays so although the stage by itself would give it back.
+
+    ``report`` is the one whose lateness suspends the initiative.
+    """
 
     action = "stage.entered"
     stage: Stage
@@ -53,6 +56,7 @@ class StageEntered(Fact):
     reason: str | None = None
     deadline: datetime | None = None
     keeps_money: bool | None = None
+    report: int | None = None
 
 
 class EligibilityChecked(Fact):
@@ -396,9 +400,33 @@ class ReportsScheduled(Fact):
     reports: tuple[ReportScheduled, ...]
 
 
+class ReportReminded(Fact):
+    """The applicants are reminded of a report, so many ``days`` after it fell due; before it they are negative."""
+
+    action = "report.reminded"
+    number: int
+    days: int
+
+
 class ReportFellOverdue(Fact):
     action = "report.overdue"
     number: int
+
+
+class ReportEscalated(Fact):
+    """A report is so late that the secretariat of every side is told."""
+
+    action = "report.escalated"
+    number: int
+
+
+class ReportCutShort(Fact):
+    """The initiative was terminated: this report is the last one, on everything up to that instant."""
+
+    action = "report.cut_short"
+    number: int
+    ends_at: datetime
+    due_at: datetime
 
 
 class ReportSubmitted(FromMessage):
@@ -511,6 +539,44 @@ class Terminated(FromMessage):
 
     action = "initiative.terminated"
     directorate: str
+    reasons: str
+
+
+class Announced(FromMessage):
+    """A side announced what takes effect at an instant."""
+
+    directorate: str
+    effective_at: datetime
+    reasons: str
+
+
+class SuspensionAnnounced(Announced):
+    action = "suspension.announced"
+
+
+class TerminationAnnounced(Announced):
+    action = "termination.announced"
+
+
+class TakenBack(FromMessage):
+    """A side took back what it had announced, before it took effect."""
+
+    directorate: str
+
+
+class SuspensionWithdrawn(TakenBack):
+    action = "suspension.withdrawn"
+
+
+class TerminationWithdrawn(TakenBack):
+    action = "termination.withdrawn"
+
+
+class ResumptionAsked(FromMessage):
+    """Somebody asks for the resumption: a side, or the applicants where there is none."""
+
+    action = "resumption.asked"
+    directorate: str | None = None
     reasons: str
 
 

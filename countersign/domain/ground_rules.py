@@ -50,7 +50,7 @@ def without_part(state: InitiativeState, caller: Caller) -> None:
 
 
 def by_applicant(state: InitiativeState, caller: Caller) -> None:
-    """Refuse whoever does not take part.
+    """Refuse whoever does not take part in the initiative.
 
     Raises:
         RuleBroken: ``forbidden``.
@@ -67,3 +67,16 @@ def told(examined: ExaminedProposal | ExaminedReport | ExaminedAmendment | None)
     """Why a document can't be taken."""
     found = examined.faults if examined is not None else ()
     return "; ".join(found) or "there is no such document"
+
+
+def head_of(state: InitiativeState, caller: Caller) -> str:
+    """The side for which the caller speaks.
+
+    Raises:
+        RuleBroken: ``not_your_office`` or ``conflict_of_interest``.
+    """
+    side = caller.directorate or ""
+    if side not in state.terms.sides or state.terms.sides[side].head not in caller.offices:
+        raise RuleBroken("not_your_office", "the office that speaks for a side does this")
+    without_part(state, caller)
+    return side

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import Field
 
@@ -22,6 +22,7 @@ from countersign.domain.facts import (
     AmendmentAsked,
     AmendmentMade,
     AmendmentRejected,
+    Announced,
     CommitmentsDeferred,
     CommitmentsFixed,
     CommitmentsReleased,
@@ -49,7 +50,10 @@ from countersign.domain.facts import (
     ProposalCorrected,
     ProposalRevised,
     ReportAccepted,
+    ReportCutShort,
+    ReportEscalated,
     ReportFellOverdue,
+    ReportReminded,
     ReportReturned,
     ReportScheduled,
     ReportsScheduled,
@@ -60,15 +64,19 @@ from countersign.domain.facts import (
     SignOffStruck,
     StageEntered,
     Submitted,
+    SuspensionAnnounced,
+    SuspensionWithdrawn,
+    TakenBack,
     TranchesPlanned,
     VersionInForce,
 )
 from countersign.domain.funding import FundingAgreements, Tranche
 from countersign.domain.matter import OVERDUE, REMINDERS, Caller, Counted, Matter, Outcome
 from countersign.domain.model import Model
+from countersign.domain.notice import Notice, NoticeKind
 from countersign.domain.proposal import ProposalSummary
 from countersign.domain.reporting import FINISHED, Disallowed, ReportDue, ReportState
-from countersign.domain.stage import COMPLAINT_DAYS, PROMISED, TERMINAL, TRANSITIONS, Stage
+from countersign.domain.stage import COMPLAINT_DAYS, OWED, PROMISED, TERMINAL, TRANSITIONS, Stage
 
 
 class Condition(Model):
@@ -93,7 +101,8 @@ class InitiativeState(Model):
     ``sequence`` and ``head`` are those of the last audit entry. ``answers`` are the messages seen, by
     :func:`commands.message_key`. ``reserved`` is whether the commitments are promised and not owed yet,
     ``deferral`` that they can't be, as too little money is left; ``winding_up`` that a terminated one
-    still has money under way, or to come back.
+    still has money under way, or to come back. ``notices`` are what sides announced and what has not taken effect;
+    ``suspended_for`` is the late report by which it is suspended, ``to_resume`` that this one was accepted since.
     """
 
     id: str
@@ -116,6 +125,9 @@ class InitiativeState(Model):
     commitments: dict[str, tuple[Amount, ...]] = Field(default_factory=dict)
     reserved: bool = False
     winding_up: bool = False
+    notices: tuple[Notice, ...] = ()
+    suspended_for: int | None = None
+    to_resume: bool = False
     deferral: Deferral | None = None
     funding_agreements: FundingAgreements | None = None
     tranches: tuple[Tranche, ...] = ()
@@ -267,7 +279,7 @@ def _changes(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str,
                 "ineligibilities": found,
                 "submitted_at": at,
             }
-        case StageEntered(stage=stage, reason=reason, deadline=deadline, keeps_money=keeps):
+        case StageEntered(stage=stage, reason=reason, deadline=deadline, keeps_money=keeps, report=late):
             if stage not in TRANSITIONS[state.stage]:
                 raise RuleBroken("stage_closed", f"there is no way from {state.stage} to {stage}")
             return {
@@ -279,6 +291,12 @@ def _changes(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str,
                 and (bool(keeps) or (state.reserved and stage in PROMISED)),
                 "winding_up": stage is Stage.TERMINATED and bool(keeps),
                 "deferral": None,
+                "notices": tuple(
+                    one for one in state.notices if one.kind is NoticeKind.TERMINATION and stage in OWED
+                ),
+                "suspended_for": late,
+                "to_resume": False,
+                **({"reports": _untold(state)} if state.stage is Stage.SUSPENDED else {}),
             }
         case ProposalRevised(version=version, summary=summary, ineligibilities=found):
             return {
@@ -334,7 +352,8 @@ def _changes_in_matters(state: InitiativeState, fact: Fact, entry: AuditEntry) -
         case MatterOpened():
             opened = Matter(**fact.model_dump(), content_hash=entry.subject or "", opened_at=at)
             anew = {"deferral": None, "stage_reason": None} if state.deferral else {}
-            return {"matters": (*state.matters, opened), **anew}
+            asked = {"to_resume": False} if opened.kind is MatterKind.RESUMPTION else {}
+            return {"matters": (*state.matters, opened), **anew, **asked}
         case SignedOff():
             counted = Counted(
                 **fact.model_dump(exclude={"matter", "fingerprint", "replaces"}),
@@ -423,16 +442,18 @@ def _settled(state: InitiativeState, number: int, became: AmendmentState) -> tup
 def _rescheduled(
     reports: tuple[ReportDue, ...], schedule: tuple[ReportScheduled, ...], at: datetime
 ) -> tuple[ReportDue, ...]:
-    """The reports by another schedule. One that is overdue and falls due later now is no longer overdue."""
+    """The reports by another schedule. One that falls due later now is not late any more, and nobody was told of it."""
     known = {one.number: one for one in reports}
 
     def rescheduled(one: ReportScheduled) -> ReportDue:
-        moved = known[one.number].model_copy(update=one.model_dump()) if one.number in known else None
-        if moved is None:
+        was = known.get(one.number)
+        if was is None:
             return ReportDue(**one.model_dump())
-        if moved.state is ReportState.OVERDUE and moved.due_at > at:
-            return moved.model_copy(update={"state": ReportState.SCHEDULED})
-        return known[one.number] if moved == known[one.number] else moved
+        moved = was.model_copy(update=one.model_dump())
+        if moved.due_at != was.due_at and moved.due_at > at:
+            state = ReportState.SCHEDULED if was.state is ReportState.OVERDUE else was.state
+            return moved.model_copy(update={"state": state, "is_late": False, **_UNTOLD})
+        return was if moved == was else moved
 
     return tuple(map(rescheduled, schedule))
 
@@ -441,8 +462,8 @@ def _changes_while_active(state: InitiativeState, fact: Fact, entry: AuditEntry)
     match fact:
         case ReportsScheduled(reports=reports):
             return {"reports": tuple(ReportDue(**one.model_dump()) for one in reports)}
-        case ReportFellOverdue(number=number):
-            return _report(state, number, lambda _: {"state": ReportState.OVERDUE})
+        case ReportReminded() | ReportFellOverdue() | ReportEscalated() | ReportCutShort():
+            return _report(state, fact.number, lambda r: _late(r, fact))
         case ReportSubmitted(number=number, version=version, costs=costs, by_partner=by_partner):
             submitted = {
                 "state": ReportState.SUBMITTED,
@@ -457,13 +478,16 @@ def _changes_while_active(state: InitiativeState, fact: Fact, entry: AuditEntry)
             taken = Disallowed(directorate=fact.directorate, partner=fact.partner, amount=fact.amount)
             return _report(state, number, lambda r: {"disallowed": (*(r.disallowed or ()), taken)})
         case ReportAccepted(number=number):
-            return _report(state, number, lambda _: {"state": ReportState.ACCEPTED})
+            return _finished(state, number, ReportState.ACCEPTED)
         case ReportWaiverGiven(number=number, directorate=side):
             return _report(state, number, lambda r: {"waived_by": (*(r.waived_by or ()), side)})
         case ReportWaived(number=number):
-            return _report(state, number, lambda _: {"state": ReportState.WAIVED})
+            return _finished(state, number, ReportState.WAIVED)
         case ReportReturned(number=number):
-            return _report(state, number, lambda _: {"state": ReportState.CHANGES_REQUESTED})
+            returned = {"state": ReportState.CHANGES_REQUESTED, **_UNTOLD}
+            return _report(state, number, lambda _: returned)
+        case Announced() | TakenBack():
+            return {"notices": _notices(state.notices, fact, at=entry.instant)}
         case _:
             tranches = shares.after(state.tranches, fact, entry)
             return {} if tranches is None else {"tranches": tranches}
@@ -532,10 +556,53 @@ def _clock(
             }
 
 
+_UNTOLD: Final = {"reminded": None, "escalated": False}
+"""A report that is waited for anew."""
+
+
+def _untold(state: InitiativeState) -> tuple[ReportDue, ...]:
+    """The reports after a suspension: of what is late still, everybody is told anew."""
+    return tuple(one.model_copy(update=_UNTOLD) for one in state.reports)
+
+
+def _late(
+    report: ReportDue, fact: ReportReminded | ReportFellOverdue | ReportEscalated | ReportCutShort
+) -> dict[str, Any]:
+    match fact:
+        case ReportReminded(days=days):
+            return {"reminded": days}
+        case ReportEscalated():
+            return {"escalated": True}
+        case ReportFellOverdue():
+            was = report.state
+            return {"is_late": True, "state": ReportState.OVERDUE if was is ReportState.SCHEDULED else was}
+        case ReportCutShort(ends_at=ends_at, due_at=due_at):
+            # A version that was under review when it was terminated is not on all of the time: another one comes.
+            state = ReportState.CHANGES_REQUESTED if report.version else ReportState.SCHEDULED
+            when = {"ends_at": ends_at, "due_at": due_at, "final": True, "cut_short": True}
+            return when | {"state": state, "is_late": False, **_UNTOLD}
+
+
+def _notices(notices: tuple[Notice, ...], fact: Announced | TakenBack, at: datetime) -> tuple[Notice, ...]:
+    is_suspension = isinstance(fact, SuspensionAnnounced | SuspensionWithdrawn)
+    kind = NoticeKind.SUSPENSION if is_suspension else NoticeKind.TERMINATION
+    others = tuple(one for one in notices if (one.kind, one.directorate) != (kind, fact.directorate))
+    if not isinstance(fact, Announced):
+        return others
+    announced = fact.model_dump(include={"directorate", "reasons", "effective_at"})
+    return (*others, Notice(kind=kind, announced_at=at, **announced))
+
+
 def _condition(
     state: InitiativeState, number: int, update: Callable[[Condition], dict[str, Any]]
 ) -> dict[str, Any]:
     return {"conditions": _replaced(state.conditions, number, update)}
+
+
+def _finished(state: InitiativeState, number: int, how: ReportState) -> dict[str, Any]:
+    """A report is waited for no more; if the initiative was suspended for it, all sides are asked to resume."""
+    resumes = {"to_resume": True} if state.suspended_for == number else {}
+    return _report(state, number, lambda _: {"state": how}) | resumes
 
 
 def _report(

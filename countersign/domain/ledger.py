@@ -331,7 +331,7 @@ def _moves(book: Book, fact: Fact) -> Iterator[Move]:
             yield from _released(book)  # an earlier decision's, when nothing in between has ended it
             for side, amount in _per_unit(commitments):
                 yield Move(Code.COMMITMENT_RESERVED, side, amount, Account.APPROPRIATION, Account.RESERVED)
-        case StageEntered(stage=Stage.ACTIVE):
+        case StageEntered(stage=Stage.ACTIVE, before=before) if before is not Stage.SUSPENDED:
             for side, amount in book.on(Account.RESERVED):
                 yield Move(Code.COMMITMENT_MADE, side, amount, Account.RESERVED, Account.COMMITTED)
         case StageEntered(stage=stage, keeps_money=None) if stage not in HOLDS:

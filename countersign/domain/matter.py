@@ -168,6 +168,14 @@ class Matter(Model):
         """The directorates whose position is in and not yet signed with their key."""
         return tuple(one for one in self.positions if one not in self.countersigned)
 
+    @property
+    def why(self) -> str | None:
+        """The reasons of those who decided, side by side; only for when every position is in."""
+        return (
+            "; ".join(f"{side}: {text}" for side, one in self.positions.items() for text in one.reasons)
+            or None
+        )
+
     def released(self, now: datetime) -> bool:
         """Whether the positions may be seen by the other side: all are in, or a deadline has passed."""
         return not self.missing or any(now > one for one in self.deadlines.values())

@@ -206,6 +206,36 @@ def amendment_document(state: InitiativeState, amendment: Amendment, brings: Fol
     }
 
 
+def resumption_document(state: InitiativeState, reasons: str | None) -> dict[str, Any]:
+    """What a resumption puts before the directorates: why it was suspended, and how its reports and money stand since.
+
+    ``reasons`` are those of whoever asks for it; it asks by itself where the late report was accepted.
+    """
+    return {
+        "document": "resumption",
+        "initiative": state.id,
+        "reference": state.reference,
+        "suspended": {
+            "since": state.stage_since.isoformat() if state.stage_since else None,
+            "reason": state.stage_reason,
+            "report": state.suspended_for,
+            "until": state.stage_deadline.isoformat() if state.stage_deadline else None,
+        },
+        "reasons": reasons,
+        "reports": [
+            {
+                "number": one.number,
+                "state": one.state.value,
+                "due_at": one.due_at.isoformat(),
+                "version": one.version,
+                "content_hash": one.content_hash,
+            }
+            for one in state.reports
+        ],
+        "reconciliation": reconciliation(state),
+    }
+
+
 def plain(amounts: Iterable[Amount]) -> list[dict[str, Any]]:
     """Amounts as they stand in a document."""
     return [{"minor": one.minor, "unit": one.unit} for one in amounts]

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from countersign.domain import funding, in_force, recovery
+from countersign.domain import ending, in_force, lateness, recovery, steps
 from countersign.domain.agreement import FINANCE_OFFICE, MatterKind
 from countersign.domain.audit import AuditEntry
 from countersign.domain.decision import joint_decision
@@ -16,14 +16,16 @@ from countersign.domain.initiative import Condition, InitiativeState
 from countersign.domain.ledger import Transaction, postings
 from countersign.domain.matter import Matter, Outcome, waiting_step
 from countersign.domain.model import Model
+from countersign.domain.notice import NoticeKind
 from countersign.domain.papers import (
     amendment_document,
     closure_certificate,
     complaint_document,
+    resumption_document,
     subject_document,
 )
 from countersign.domain.reporting import ReportDue
-from countersign.domain.stage import Stage
+from countersign.domain.stage import OWED, Stage
 
 
 class Task(StrEnum):
@@ -42,6 +44,10 @@ class Task(StrEnum):
     DIVERGED = "diverged"
     HELD_BACK = "held_back"
     REPORT = "report"
+    REPORT_LATE = "report_late"
+    SUSPENDING = "suspending"
+    TERMINATING = "terminating"
+    SUSPENDED = "suspended"
     BUDGET = "budget"
 
 
@@ -50,15 +56,27 @@ BY_THE_SYSTEM: Final = frozenset({Task.INSTRUCT, Task.COUNTERSIGN, Task.BUDGET})
 in a side's budget comes free, or a new year brings some.
 """
 
-TOLD: Final = frozenset({Task.ESCALATED, Task.DIVERGED})
-"""What somebody is told and need not do: another office is silent beyond its deadline, some sides paid and some not."""
+TOLD: Final = frozenset(
+    {
+        Task.ESCALATED,
+        Task.DIVERGED,
+        Task.REPORT_LATE,
+        Task.SUSPENDING,
+        Task.TERMINATING,
+        Task.SUSPENDED,
+    }
+)
+"""What somebody is told and need not do: another office is silent beyond its deadline, some sides paid and some not, a
+report does not come, a side has announced something, nothing goes on until somebody asks for it.
+"""
 
 
 class Waiting(Model):
     """Somebody is waited for: an office of a directorate, or the applicant when there is none.
 
-    ``number`` is that of the matter, tranche, report or condition. ``reminded`` is the percent of the time at which
-    they were reminded last. ``not_by`` may not be the one who does it.
+    ``number`` is that of the matter, tranche, report or condition, else of the proposal's version. ``reminded`` is the
+    percent of the time at which they were reminded last, of a report the days after it fell due (before it: negative).
+    ``not_by`` may not be the one who does it.
     """
 
     task: Task
@@ -220,12 +238,11 @@ def waited_for(state: InitiativeState) -> Iterator[Waiting]:
         )
     if state.stage is Stage.CONDITIONS:
         yield from _conditions(state, since)
-    if state.stage in (Stage.ACTIVE, Stage.CLOSING) or state.winding_up:
+    if state.stage in OWED or state.winding_up:
         for tranche in state.tranches:
             yield from _payers(state, tranche, since)
-    report = state.next_report()
-    if state.stage is Stage.ACTIVE and report is not None and report.is_open:
-        yield Waiting(task=Task.REPORT, number=report.number, since=report.ends_at, deadline=report.due_at)
+    yield from _reporters(state)
+    yield from _warned(state)
 
 
 def _signers(one: Matter) -> Iterator[Waiting]:
@@ -284,6 +301,43 @@ def _conditions(state: InitiativeState, since: datetime) -> Iterator[Waiting]:
             )
 
 
+def _reporters(state: InitiativeState) -> Iterator[Waiting]:
+    """The applicants, with the next report; and once it is late beyond the agreement's word, every side is told."""
+    report = lateness.late_report(state)
+    if report is not None:
+        yield Waiting(
+            task=Task.REPORT,
+            number=report.number,
+            since=report.ends_at,
+            deadline=report.due_at,
+            reminded=report.reminded,
+        )
+        if report.escalated:
+            told = {"task": Task.REPORT_LATE, "number": report.number, "since": report.due_at}
+            yield from _every_side(state, **told, deadline=lateness.suspends_at(state))
+    last = ending.last_accounts(state)
+    is_claimed = any(one.is_recovery for one in state.tranches)
+    if state.winding_up and last is not None and last.is_open and not is_claimed:
+        until = ending.accounts_until(state)
+        yield Waiting(task=Task.REPORT, number=last.number, since=last.ends_at, deadline=until)
+
+
+def _warned(state: InitiativeState) -> Iterator[Waiting]:
+    """Every side: of what a side has announced; and that it is suspended, while nobody has asked to go on."""
+    for one in state.notices:
+        task = Task.SUSPENDING if one.kind is NoticeKind.SUSPENSION else Task.TERMINATING
+        told = {"task": task, "number": state.version, "since": one.announced_at}
+        yield from _every_side(state, **told, deadline=one.effective_at)
+    if state.stage is Stage.SUSPENDED and state.open_matter(MatterKind.RESUMPTION) is None:
+        told = {"task": Task.SUSPENDED, "number": state.version, "since": state.stage_since}
+        yield from _every_side(state, **told, deadline=state.stage_deadline)
+
+
+def _every_side(state: InitiativeState, **told: Any) -> Iterator[Waiting]:
+    for directorate, side in state.terms.sides.items():
+        yield Waiting(directorate=directorate, office=side.watching, **told)
+
+
 _PAYMENT_TASKS: Final = {
     PaymentState.DUE: Task.AUTHORISE,
     PaymentState.FAILED: Task.AUTHORISE,
@@ -294,17 +348,18 @@ _PAYMENT_TASKS: Final = {
 
 
 def _payers(state: InitiativeState, tranche: Tranche, since: datetime) -> Iterator[Waiting]:
-    """Who is waited for with a tranche; of one that has ended, only for what is on its way to the bank already."""
+    """Who is waited for with a tranche; while nothing is let go, only for what is on its way to the bank already."""
     ended = state.winding_up and not tranche.is_recovery
+    stopped = ended or state.stage is Stage.SUSPENDED
     if not ended:
         yield from _watching(state, tranche)
     for directorate, share in tranche.shares.items():
         task = _PAYMENT_TASKS.get(share.state)
         if task is None or (task is Task.INSTRUCT and not tranche.is_authorised):
             continue  # an authorised share waits for the other side's authorisation, which is listed itself
-        if ended and task not in (Task.INSTRUCT, Task.CONFIRM):
+        if stopped and task not in (Task.INSTRUCT, Task.CONFIRM):
             continue
-        if task is Task.INSTRUCT and funding.is_held_back(tranche, state.tranches):
+        if task is Task.INSTRUCT and tranche not in steps.released(state):
             task = Task.HELD_BACK
         yield Waiting(
             task=task,
@@ -322,14 +377,7 @@ def _watching(state: InitiativeState, tranche: Tranche) -> Iterator[Waiting]:
     """Every side's secretariat, while a tranche is paid by some sides only beyond the limit."""
     if not tranche.is_diverged or tranche.diverged_at is None:
         return
-    for directorate, side in state.terms.sides.items():
-        yield Waiting(
-            task=Task.DIVERGED,
-            number=tranche.number,
-            directorate=directorate,
-            office=side.watching,
-            since=tranche.diverged_at,
-        )
+    yield from _every_side(state, task=Task.DIVERGED, number=tranche.number, since=tranche.diverged_at)
 
 
 def _changed(before: Sequence[Any], after: Sequence[Any]) -> tuple[Any, ...]:
@@ -388,6 +436,9 @@ def _subject(
     if kind is MatterKind.AMENDMENT and amendment is not None and amendment.summary is not None:
         brings = in_force.follows(after, amendment.summary, amendment.due, opened.instant)
         return amendment_document(after, amendment, brings)
+    if kind is MatterKind.RESUMPTION:
+        asked = (entry.body["reasons"] for entry in entries if entry.action == "resumption.asked")
+        return resumption_document(after, next(asked, None))
     if kind is not MatterKind.COMPLAINT:
         return subject_document(after, kind, after.funding_agreements)
     lodged = next(entry for entry in entries if entry.action == "complaint.lodged")
@@ -437,9 +488,17 @@ _TOLD: Final[dict[str, tuple[str, ...]]] = {
     "report.waiver_given": ("number", "directorate"),
     "report.waived": ("number",),
     "report.costs_disallowed": ("number", "directorate"),
+    "suspension.announced": ("directorate", "effective_at"),
+    "suspension.withdrawn": ("directorate",),
+    "termination.announced": ("directorate", "effective_at"),
+    "termination.withdrawn": ("directorate",),
+    "resumption.asked": ("directorate",),
     "initiative.terminated": ("directorate",),
     "report.scheduled": (),
+    "report.reminded": ("number", "days"),
     "report.overdue": ("number",),
+    "report.escalated": ("number",),
+    "report.cut_short": ("number", "ends_at", "due_at"),
     "report.submitted": ("number", "version"),
     "report.accepted": ("number",),
     "report.changes_requested": ("number",),

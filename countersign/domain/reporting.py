@@ -61,7 +61,9 @@ class ReportDue(Model):
     """A report of the schedule and where it stands. ``costs`` are those of the version that was submitted last.
 
     ``by_partner`` are the same for each partner, as far as they are known; ``disallowed`` is what was taken back since,
-    ``waived_by`` the sides that do without it.
+    ``waived_by`` the sides that do without it. ``is_late`` is whether it was told that its due date is over,
+    ``reminded`` at how many days after it the applicants were reminded last (before it: negative), ``escalated``
+    whether every side was told. ``cut_short`` is the last one of a terminated initiative.
     """
 
     number: int
@@ -76,6 +78,10 @@ class ReportDue(Model):
     by_partner: dict[str, tuple[Amount, ...]] | None = None
     disallowed: tuple[Disallowed, ...] | None = None
     waived_by: tuple[str, ...] | None = None
+    is_late: bool = False
+    reminded: int | None = None
+    escalated: bool = False
+    cut_short: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -178,11 +184,6 @@ def periods(starts_at: datetime, duration_months: int, period_months: int) -> tu
         )
         for index in range(len(bounds) - 1)
     )
-
-
-def overdue_at(due_at: datetime, limit_days: int) -> datetime:
-    """When a report is so late that the initiative is suspended."""
-    return due_at + timedelta(days=limit_days)
 
 
 class Against(Model):

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from countersign.domain import amending, ending, matter, paying, waiving
+from countersign.domain import amending, ending, matter, paying, suspension, waiving
 from countersign.domain.agreement import MatterKind
 from countersign.domain.amounts import LARGEST
 from countersign.domain.canonical import content_hash
 from countersign.domain.commands import (
     AnyCommand,
     AskAmendment,
+    AskResumption,
     AuthoriseTranche,
     ClearCondition,
     Command,
@@ -34,6 +35,8 @@ from countersign.domain.commands import (
     ResumeTranche,
     Revise,
     SubmitReport,
+    Suspend,
+    TakeBackNotice,
     Terminate,
     WaiveReport,
     Withdraw,
@@ -129,7 +132,9 @@ def receive(
             return paying.receive(state, command, now, mandates)
         case WaiveReport():
             return waiving.waive(state, command)
-        case Terminate() | DisallowCosts() | WriteOff():
+        case Suspend() | Terminate() | TakeBackNotice() | AskResumption():
+            return suspension.receive(state, command, now, deadlines)
+        case DisallowCosts() | WriteOff():
             return ending.receive(state, command)
         case SubmitReport():
             return _submit_report(state, command, now, examined, deadlines)
@@ -361,8 +366,9 @@ def _submit_report(
     deadlines: Deadlines | None,
 ) -> list[Happened]:
     by_applicant(state, command.caller)
-    in_stage(state, Stage.ACTIVE)
     report = state.report(command.report)
+    if not ending.awaits_accounts(state, now):
+        in_stage(state, Stage.ACTIVE, Stage.SUSPENDED)
     if report is None:
         raise RuleBroken("not_found", f"there is no report {command.report}")
     if now < report.ends_at:

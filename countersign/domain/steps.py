@@ -35,7 +35,6 @@ from countersign.domain.facts import (
     PaymentBooked,
     PositionCountersigned,
     ReportAccepted,
-    ReportFellOverdue,
     ReportReturned,
     ReportScheduled,
     ReportsScheduled,
@@ -80,16 +79,21 @@ NEXT: dict[MatterKind, dict[Outcome, Stage]] = {
         Outcome.REFUSED: Stage.NOT_APPROVED,
         Outcome.LAPSED: Stage.LAPSED,
     },
+    MatterKind.RESUMPTION: {Outcome.APPROVED: Stage.ACTIVE, Outcome.REFUSED: Stage.TERMINATED},
     MatterKind.CLOSURE: {Outcome.APPROVED: Stage.CLOSED},
     MatterKind.COMPLAINT: {Outcome.APPROVED: Stage.DECISION},
 }
-"""Where the outcome of a stage's matter leads. A returned (or, for the closure, refused) one is put anew."""
+"""Where the outcome of a stage's matter leads. A returned (or, for the closure, refused) one is put anew; a resumption
+only when somebody asks again.
+"""
 
 
 def opens_next(before: InitiativeState, after: InitiativeState) -> MatterKind | None:
     """The kind of the matter that the workflow's next step opens by itself, as far as what just happened tells."""
     if after.stage is Stage.SUBMITTED:
         return MatterKind.CLEARANCE
+    if after.stage is Stage.SUSPENDED:
+        return MatterKind.RESUMPTION if after.to_resume and not before.to_resume else None
     for was, one in zip(before.matters, after.matters, strict=False):
         if was.outcome is None and one.outcome is not None:
             if one.kind is MatterKind.REPORT:
@@ -333,18 +337,16 @@ def activate(state: InitiativeState, schedule: tuple[ReportScheduled, ...]) -> l
     ]
 
 
-def overdue(state: InitiativeState, number: int, now: datetime) -> list[Happened]:
-    """A report did not come in time, as the schedule in force has it now."""
-    report = state.report(number)
-    if report is None or report.state is not ReportState.SCHEDULED or state.stage is not Stage.ACTIVE:
-        return []
-    if now < report.due_at:
-        return []
-    return [Happened(ReportFellOverdue(number=number))]
-
-
 def released(state: InitiativeState) -> tuple[Tranche, ...]:
-    """The tranches of which a side's bank is to be told now; none while an earlier one is paid by some sides only."""
+    """The tranches of which a side's bank is to be told now; none while an earlier one is paid by some sides only.
+
+    What all sides had let go before a suspension goes on; what was held back then stays so until it is resumed.
+    """
+    if state.stage is Stage.SUSPENDED:
+        first = min((one.number for one in state.tranches if one.diverged_at is not None), default=None)
+        return tuple(
+            one for one in state.tranches if one.is_authorised and (first is None or one.number <= first)
+        )
     return tuple(
         one for one in state.tranches if one.is_authorised and not funding.is_held_back(one, state.tranches)
     )
@@ -449,6 +451,8 @@ def _consequences(state: InitiativeState, decided: Matter, outcome: Outcome) -> 
             returned = ReportReturned(number=report.number, reasons=reasons)
             return [Happened(returned, subject=decided.content_hash)]
         accepted = Happened(ReportAccepted(number=report.number), subject=decided.content_hash)
+        if state.stage is Stage.TERMINATED:
+            return [accepted]  # nothing more is paid
         return [accepted, *released_by_report(state, report.number)]
     return []
 

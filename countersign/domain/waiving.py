@@ -22,7 +22,7 @@ def waive(state: InitiativeState, command: WaiveReport) -> list[Happened]:
     if not {step.office for step in chain} & set(command.caller.offices):
         raise RuleBroken("not_your_office", "whoever certifies a side's costs waives a report for it")
     without_part(state, command.caller)
-    in_stage(state, Stage.ACTIVE)
+    in_stage(state, Stage.ACTIVE, Stage.SUSPENDED)
     report = state.report(command.report)
     if report is None:
         raise RuleBroken("not_found", f"there is no report {command.report}")

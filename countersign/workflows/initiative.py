@@ -12,22 +12,23 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 from countersign.activities.record import Opened, Opening
-from countersign.domain import budget, clock, ending, in_force, reporting, rules, steps
+from countersign.domain import budget, clock, ending, in_force, reporting, steps
 from countersign.domain.agreement import MatterKind
 from countersign.domain.budget import Lack
 from countersign.domain.errors import RuleBroken
-from countersign.domain.facts import Happened, MessageRefused, ReportScheduled
+from countersign.domain.facts import ReportScheduled
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.matter import Matter, Outcome
-from countersign.domain.reporting import ReportState
 from countersign.domain.stage import COMPLAINABLE, OPENS, Stage
 from countersign.workflows import options
 from countersign.workflows.deciding import Countersigning
+from countersign.workflows.ending import Ending
 from countersign.workflows.funding import Funding
-from countersign.workflows.keeping import Keeper, Rule
+from countersign.workflows.keeping import Keeper, refusal_of_strange
 from countersign.workflows.messages import (
     Answer,
     AskAmendment,
+    AskResumption,
     AuthoriseTranche,
     Begin,
     ClearCondition,
@@ -47,6 +48,8 @@ from countersign.workflows.messages import (
     SignOff,
     Submit,
     SubmitReport,
+    Suspend,
+    TakeBackNotice,
     Terminate,
     WaiveReport,
     Withdraw,
@@ -55,9 +58,6 @@ from countersign.workflows.messages import (
 
 MESSAGES_PER_RUN: Final = 400
 """After so many a run goes on in a new one: Temporal takes 2,000 Updates a run, and replay must stay short."""
-
-UNKNOWN: Final = "unknown"
-"""The actor of a message that does not say who sent it."""
 
 
 class _RunIsLong(Exception):
@@ -71,13 +71,15 @@ class InitiativeWorkflow:
     Updates (each answered when it is on record, counted or refused): ``sign_off``, ``extend_deadline``,
     ``declare_conflict``, ``withdraw``, ``revise``, ``give_evidence``, ``clear_condition``, ``refuse_evidence``,
     ``complain``, ``authorise_tranche``, ``confirm_tranche``, ``hold_tranche``, ``resume_tranche``,
-    ``report_payment``, ``submit_report``, ``ask_amendment``, ``waive_report``, ``terminate``, ``disallow_costs``,
-    ``write_off``; and ``submitted``, which answers when the submission is on record.
+    ``report_payment``, ``submit_report``, ``waive_report``, ``ask_amendment``, ``suspend``, ``terminate``,
+    ``take_back_notice``, ``ask_resumption``, ``disallow_costs``, ``write_off``; and ``submitted``, which answers when
+    the submission is on record.
     Signals: ``sign_off``, the same message; never raises, its answer goes to the audit trail. ``budget_changed``: money
     may have come free for those who wait for some.
     Query: ``stage``.
     Waits: for each matter until it is decided or lapses, with reminders and escalation on the way; for a new version
-    and for conditions until their deadlines; for each report, once more after it fell due; for every side's
+    and for conditions until their deadlines; for each report, with reminders before and after it falls due, up to the
+    limit beyond which the initiative is suspended; for its resumption; for what a side announced; for every side's
     signature under its position; for every side's authorisation of a tranche, and from one side's payment on for the
     others', up to the limit beyond which their missing is an alarm; for money in every side's budget. Before it waits
     for the signatures under the funding agreements, it has them drawn up.
@@ -105,6 +107,7 @@ class InitiativeWorkflow:
                 self._settle_amendments(),
             )
         ]
+        ends = Ending(self._keeping, self._wait)
         by_stage = {
             Stage.SUBMITTED: self._check_eligibility,
             Stage.ELIGIBILITY: lambda: self._decide_jointly(MatterKind.CLEARANCE),
@@ -114,7 +117,8 @@ class InitiativeWorkflow:
             Stage.CONTRACTING: lambda: self._decide_jointly(MatterKind.AGREEMENT),
             Stage.ACTIVE: self._carry_out_next_period,
             Stage.CLOSING: self._close,
-            Stage.TERMINATED: self._wind_up,
+            Stage.SUSPENDED: ends.await_resumption,
+            Stage.TERMINATED: ends.wind_up,
             Stage.INELIGIBLE: self._await_complaint,
             Stage.NOT_APPROVED: self._await_complaint,
         }
@@ -255,8 +259,23 @@ class InitiativeWorkflow:
         return await self._receive(message)
 
     @workflow.update
+    async def suspend(self, message: Suspend) -> Answer:
+        """A side suspends the initiative for all of them."""
+        return await self._receive(message)
+
+    @workflow.update
     async def terminate(self, message: Terminate) -> Answer:
         """A side ends the initiative for all of them."""
+        return await self._receive(message)
+
+    @workflow.update
+    async def take_back_notice(self, message: TakeBackNotice) -> Answer:
+        """A side takes back what it announced, before it takes effect."""
+        return await self._receive(message)
+
+    @workflow.update
+    async def ask_resumption(self, message: AskResumption) -> Answer:
+        """A side, or the applicants, ask that a suspended initiative goes on."""
         return await self._receive(message)
 
     @workflow.update
@@ -288,7 +307,7 @@ class InitiativeWorkflow:
         where = ", ".join(".".join(map(str, one["loc"])) for one in error.errors()[:5]) or "the whole"
         detail = f"not a sign-off (id {ascii(known)[:64]}): {ascii(where)[:300]}"
         await workflow.wait_condition(self._is_open_for_messages)
-        await self._keeping.take(_refusal_of_strange(place, detail))
+        await self._keeping.take(refusal_of_strange(place, detail))
 
     def _is_open_for_messages(self) -> bool:
         return self._keeper is not None and self._keeper.state.stage is not None
@@ -337,7 +356,7 @@ class InitiativeWorkflow:
         elif following is Stage.ACTIVE:
             await self._activate()
         else:
-            await self._go(stage, following, reason=_reason(matter))
+            await self._go(stage, following, reason=matter.why)
 
     async def _signed_in_time(self) -> bool:
         """Whether the funding agreements are decided on while every approval is valid; else it is signed anew."""
@@ -393,13 +412,7 @@ class InitiativeWorkflow:
             if self._state.next_report() is None:
                 await self._go(Stage.ACTIVE, Stage.CLOSING)
             return
-        due_at = report.due_at if report.state is ReportState.SCHEDULED else None
-        if not await self._wait(
-            lambda: ended() or self._state.next_report() is not report,
-            due_at,
-            summary=f"report {report.number} due",
-        ):
-            await self._keeping.take(lambda state, now: steps.overdue(state, report.number, now))
+        await self._wait(lambda: ended() or self._state.next_report() is not report)
         following = self._state.next_report()
         if not ended() and following is not None and following.number > report.number:
             await self._continue_as_new()
@@ -414,16 +427,9 @@ class InitiativeWorkflow:
             )
             return
         await self._keeping.take(lambda state, _: steps.release_closing_tranche(state))
-        await self._keeping.take(lambda state, _: ending.claim_back(state))
+        await self._keeping.take(ending.claim_back)
         await self._wait(lambda: steps.all_paid(self._state))
         await self._go(Stage.CLOSING, Stage.CLOSED)
-
-    async def _wind_up(self) -> None:
-        """It was terminated: see what is on its way to the banks get there, and what was not spent come back."""
-        await self._wait(lambda: not ending.is_under_way(self._state))
-        await self._keeping.take(lambda state, _: ending.claim_back(state))
-        await self._wait(lambda: ending.is_recovered(self._state))
-        await self._keeping.take(lambda state, _: ending.wound_up(state))
 
     async def _await_complaint(self) -> None:
         """Let the refusal become final, or the decision be reopened by a complaint that both sides uphold."""
@@ -551,11 +557,11 @@ class InitiativeWorkflow:
         await self._keeping.take(lambda state, _: steps.activate(state, reports))
 
     async def _keep_time(self) -> None:
-        """Whatever time brings about: in open matters reminders, escalation, lapse; alarms over payments."""
+        """Whatever time brings about: reminders, escalation, lapse, alarms, late reports, what was announced."""
         while True:
             at = clock.next_instant(self._state)
             if not await self._keeping.wait(
-                self._moved_from(at), at, summary="deadlines of matters and payments"
+                self._moved_from(at), at, summary="deadlines of matters, payments and reports"
             ):
                 await self._keeping.take(clock.passed)
 
@@ -604,21 +610,3 @@ class InitiativeWorkflow:
         if stage is None:
             raise RuleBroken("stage_closed", "nothing is on record yet")
         return stage
-
-
-def _refusal_of_strange(place: str, detail: str) -> Rule:
-    fact = MessageRefused(message="sign_off", code="invalid", detail=detail, fingerprint=place[-16:])
-
-    def refuse(state: InitiativeState, _: datetime) -> list[Happened]:
-        strangers = sum(key.startswith(f"{UNKNOWN} ") for key in state.answers)
-        if f"{UNKNOWN} {place}" in state.answers or strangers >= rules.REFUSALS:
-            return []
-        return [Happened(fact, actor=UNKNOWN, message=place)]
-
-    return refuse
-
-
-def _reason(matter: Matter) -> str | None:
-    """Why a stage was entered, in the words of those who decided; both positions are in, so both may be read."""
-    reasons = [f"{side}: {text}" for side, one in matter.positions.items() for text in one.reasons]
-    return "; ".join(reasons) or None

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from temporalio import workflow
 
@@ -22,6 +22,7 @@ from countersign.domain.budget import Lack
 from countersign.domain.commands import (
     AnyCommand,
     AskAmendment,
+    AskResumption,
     Complain,
     ExaminedAmendment,
     ExaminedProposal,
@@ -34,7 +35,7 @@ from countersign.domain.commands import (
 )
 from countersign.domain.decision import position_document
 from countersign.domain.errors import RuleBroken
-from countersign.domain.facts import Happened, PositionReached
+from countersign.domain.facts import Happened, MessageRefused, PositionReached
 from countersign.domain.funding import FundingAgreements
 from countersign.domain.funding_agreement import amended_basis, basis
 from countersign.domain.initiative import InitiativeState, entries_for, replay
@@ -45,6 +46,9 @@ from countersign.workflows import options
 from countersign.workflows.messages import Answer
 
 T = TypeVar("T")
+
+UNKNOWN: Final = "unknown"
+"""The actor of a message that does not say who sent it."""
 
 Rule = Callable[[InitiativeState, datetime], list[Happened]]
 
@@ -213,6 +217,8 @@ class Keeper:
                     "examined": answer.examined,
                     "deadlines": self._matter_deadlines(answer.deadlines),
                 }
+            case AskResumption():
+                return {"deadlines": await self.matter_deadlines(MatterKind.RESUMPTION)}
             case Complain():
                 return {"deadlines": await self.matter_deadlines(MatterKind.COMPLAINT)}
             case ExtendDeadline(matter=number, working_days=days):
@@ -370,3 +376,16 @@ async def _ask(activity: str, question: Any, answer: type[T]) -> T:
         activity, question, result_type=answer, **options.LOOK_UP
     )
     return found
+
+
+def refusal_of_strange(place: str, detail: str) -> Rule:
+    """The rule by which a signal that is no sign-off at all is refused on record, once, under its place in the run."""
+    fact = MessageRefused(message="sign_off", code="invalid", detail=detail, fingerprint=place[-16:])
+
+    def refuse(state: InitiativeState, _: datetime) -> list[Happened]:
+        strangers = sum(key.startswith(f"{UNKNOWN} ") for key in state.answers)
+        if f"{UNKNOWN} {place}" in state.answers or strangers >= rules.REFUSALS:
+            return []
+        return [Happened(fact, actor=UNKNOWN, message=place)]
+
+    return refuse

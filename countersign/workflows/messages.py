@@ -5,6 +5,7 @@ from __future__ import annotations
 from countersign.domain.commands import (
     Answer,
     AskAmendment,
+    AskResumption,
     AuthoriseTranche,
     ClearCondition,
     Complain,
@@ -19,6 +20,8 @@ from countersign.domain.commands import (
     ResumeTranche,
     Revise,
     SubmitReport,
+    Suspend,
+    TakeBackNotice,
     Terminate,
     WaiveReport,
     Withdraw,
@@ -71,6 +74,7 @@ class Ended(Model):
 __all__ = [
     "Answer",
     "AskAmendment",
+    "AskResumption",
     "AuthoriseTranche",
     "Begin",
     "Caller",
@@ -91,6 +95,8 @@ __all__ = [
     "SignOff",
     "Submit",
     "SubmitReport",
+    "Suspend",
+    "TakeBackNotice",
     "Terminate",
     "WaiveReport",
     "Withdraw",

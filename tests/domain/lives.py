@@ -18,6 +18,7 @@ from countersign.domain import (
     reporting,
     rules,
     steps,
+    suspension,
 )
 from countersign.domain.agreement import ChainStep, MatterKind, ProgrammeAgreement
 from countersign.domain.agreement_file import read
@@ -29,6 +30,7 @@ from countersign.domain.commands import (
     Answer,
     AnyCommand,
     AskAmendment,
+    AskResumption,
     AuthoriseTranche,
     ClearCondition,
     Complain,
@@ -44,6 +46,8 @@ from countersign.domain.commands import (
     ResumeTranche,
     Revise,
     SubmitReport,
+    Suspend,
+    TakeBackNotice,
     Terminate,
     WaiveReport,
     Withdraw,
@@ -55,6 +59,7 @@ from countersign.domain.funding import BankOutcome, Instruction
 from countersign.domain.initiative import InitiativeState, entries_for
 from countersign.domain.mandate import PAYMENT, Mandate
 from countersign.domain.matter import Caller, Matter, Outcome, Response, SignOff, waiting_step
+from countersign.domain.notice import NoticeKind
 from countersign.domain.projection import Task, Waiting, waited_for
 from countersign.domain.proposal import Proposal, differences, ineligibilities, summarise
 from countersign.domain.reporting import ReportState
@@ -217,6 +222,8 @@ class Life:
             return self._enter(Stage.CONTRACTING) if met else []
         if state.stage is Stage.ACTIVE:
             return [] if state.next_report() or state.open_amendment else self._enter(Stage.CLOSING)
+        if state.stage is Stage.SUSPENDED:
+            return suspension.ask_itself(state, self.deadlines()) or suspension.answered(state)
         if state.stage is Stage.TERMINATED:
             return self._wind_up()
         if state.stage in COMPLAINABLE:
@@ -226,10 +233,10 @@ class Life:
         return self._after_the_matter(OPENS[state.stage])
 
     def _wind_up(self) -> list[Happened]:
-        if ending.is_under_way(self.state):
-            return []
-        return ending.claim_back(self.state) or (
-            ending.wound_up(self.state) if ending.is_recovered(self.state) else []
+        return (
+            ending.ask_accounts(self.state, self.now + timedelta(days=28))
+            or ending.claim_back(self.state, self.now)
+            or ending.wound_up(self.state, self.now)
         )
 
     def _after_the_matter(self, kind: MatterKind) -> list[Happened]:
@@ -244,7 +251,7 @@ class Life:
         if following is Stage.ACTIVE:
             return steps.activate(state, self._schedule())
         if following is Stage.CLOSED:
-            settled = steps.release_closing_tranche(state) or ending.claim_back(state)
+            settled = steps.release_closing_tranche(state) or ending.claim_back(state, self.now)
             return settled or (self._enter(Stage.CLOSED) if steps.all_paid(state) else [])
         return self._enter(following)
 
@@ -278,13 +285,12 @@ class Life:
         return self.state.stage
 
     def pass_time(self, by: timedelta) -> None:
-        """Move the clock; matters lapse and reports fall overdue."""
+        """Move the clock, and let happen what time brings about."""
         self.now += by
-        self.write(clock.passed(self.state, self.now))
-        report = self.state.next_report()
-        if report is not None and report.due_at <= self.now:
-            self.write(steps.overdue(self.state, report.number, self.now))
         self.settle()
+        while happened := clock.passed(self.state, self.now):
+            self.write(happened)
+            self.settle()
 
     # ---- people
 
@@ -544,10 +550,34 @@ class Life:
         """A holder of the office that speaks for a side."""
         return holder(side, self.state.terms.sides[side].head, who)
 
-    def terminate(self, side: str, caller: Caller | None = None) -> Answer:
+    def terminate(self, side: str, caller: Caller | None = None, notice_days: int | None = None) -> Answer:
         """A side ends it."""
-        command = Terminate(id=self.next_id(), caller=caller or self.head(side), reasons="It leads nowhere.")
+        command = Terminate(
+            id=self.next_id(),
+            caller=caller or self.head(side),
+            reasons="It leads nowhere.",
+            notice_days=notice_days,
+        )
         return self.send(command)
+
+    def suspend(self, side: str, caller: Caller | None = None, notice_days: int | None = None) -> Answer:
+        """A side suspends it."""
+        command = Suspend(
+            id=self.next_id(),
+            caller=caller or self.head(side),
+            reasons="The site is flooded.",
+            notice_days=notice_days,
+        )
+        return self.send(command)
+
+    def take_back(self, side: str, notice: NoticeKind, caller: Caller | None = None) -> Answer:
+        """A side takes back what it announced."""
+        return self.send(TakeBackNotice(id=self.next_id(), caller=caller or self.head(side), notice=notice))
+
+    def ask_resumption(self, caller: Caller | None = None) -> Answer:
+        """Somebody, if not the applicant, asks that it goes on."""
+        reasons = "The water is gone."
+        return self.send(AskResumption(id=self.next_id(), caller=caller or self.applicant, reasons=reasons))
 
     def disallow(self, number: int, partner: str, amount: Amount, caller: Caller | None = None) -> Answer:
         """The side of a partner takes back that some of its costs were accepted."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -54,6 +54,11 @@ def tasks(life: Life, task: Task) -> list[tuple[int, str | None, str | None]]:
     return [(one.number, one.directorate, one.office) for one in life.waited_for() if one.task is task]
 
 
+def reminder_of(life: Life) -> datetime:
+    """When the applicants are reminded of the first report: what comes next where no payment brings anything about."""
+    return life.state.reports[0].due_at - timedelta(days=14)
+
+
 def second_tranche_authorised(life: Life) -> Life:
     life.now = max(life.now, life.state.reports[0].ends_at)
     assert life.report(1).status == "counted"
@@ -73,7 +78,7 @@ def test_the_alarm_comes_when_the_limit_is_over_once_and_tells_every_sides_secre
     life.pass_time(timedelta(seconds=1))
     assert alarms(life) == [(1, ["il"], ["az"])]
     assert tasks(life, Task.DIVERGED) == [(1, "il", "secretariat"), (1, "az", "secretariat")]
-    assert clock.next_instant(life.state) is None
+    assert clock.next_instant(life.state) == reminder_of(life)
     life.pass_time(timedelta(days=400))
     assert len(alarms(life)) == 1
     # Nothing has to be entered for it: it is over when the missing part is paid.
@@ -105,8 +110,8 @@ def test_a_tranche_that_every_side_pays_in_time_and_one_that_none_does_alarm_nob
 def test_where_the_agreement_has_no_limit_there_is_no_alarm() -> None:
     agreement, proposal = two_sides()
     life = half_paid_life(active_life((with_limit(agreement, None), proposal)))
-    assert clock.next_instant(life.state) is None
-    life.pass_time(timedelta(days=1000))
+    assert clock.next_instant(life.state) == reminder_of(life)
+    life.pass_time(timedelta(days=100))
     assert alarms(life) == []
     second_tranche_authorised(life)
     assert all(one.state is PaymentState.INSTRUCTED for one in life.state.tranches[1].shares.values())

@@ -12,8 +12,11 @@ from countersign.domain.amounts import Amount
 from countersign.domain.canonical import content_hash
 from countersign.domain.funding import BankOutcome, PaymentState, Share
 from countersign.domain.ledger import Account, Code, book_of, ledger_of
+from countersign.domain.matter import Response
+from countersign.domain.notice import NoticeKind
 from countersign.domain.papers import accepted_costs, accepted_of_partner, reconciliation
 from countersign.domain.projection import Task, step_of
+from countersign.domain.reporting import ReportState
 from countersign.domain.stage import Stage
 from tests.domain.lives import Life, active_life, holder, two_sides
 from tests.domain.test_ledger import check, codes, per_side
@@ -44,6 +47,25 @@ def claim_of(life: Life, side: str = "il") -> Share:
 
 def number_of(life: Life) -> int:
     return next(one.number for one in life.state.tranches if one.is_recovery)
+
+
+def no_accounts_come(life: Life) -> None:
+    """After a termination the time passes in which the partners may still report what they spent."""
+    last = ending.last_accounts(life.state)
+    assert last is not None
+    assert not [one for one in life.state.tranches if one.is_recovery]
+    life.pass_time(last.due_at - life.now)
+
+
+def everything_comes_back(life: Life) -> None:
+    """Every side claims what is unspent, and has it; then it is over, and the ledger is that of its state."""
+    number = number_of(life)
+    for side in life.sides:
+        life.authorise(number, side)
+        life.confirm(number, side)
+    assert life.state.is_over
+    balances = check(ledger_of(life.entries))
+    assert {place: minor for place, minor in book_of(life.state).balances.items() if minor} == balances
 
 
 def spent_of(life: Life, side: str, unit: str) -> tuple[int, int]:
@@ -232,6 +254,7 @@ def test_nothing_more_is_decided_or_paid_after_a_termination_and_what_was_paid_i
     assert not [one for one in life.state.matters if one.is_open]
     assert life.authorise(2, "il").code == "stage_closed"
     assert life.hold(2, "il").code == "stage_closed"
+    no_accounts_come(life)
     paid, accepted = spent_of(life, "il", "ILS")
     assert (claim_of(life).amounts, accepted) == ((Amount(paid, "ILS"),), 0)
     assert {one.task for one in life.waited_for()} == {Task.AUTHORISE}
@@ -256,7 +279,9 @@ def test_a_payment_on_its_way_to_the_bank_is_seen_to_its_end_after_a_termination
     life.terminate("il")
     assert not [one for one in life.state.tranches if one.is_recovery]
     assert ending.is_under_way(life.state)
-    assert {one.task for one in life.waited_for()} == {Task.CONFIRM, Task.INSTRUCT}
+    assert {one.task for one in life.waited_for()} == {Task.CONFIRM, Task.INSTRUCT, Task.REPORT}
+    no_accounts_come(life)
+    assert not [one for one in life.state.tranches if one.is_recovery]
     life.away = set()
     life.settle()
     for side in life.sides:
@@ -275,6 +300,7 @@ def test_a_side_that_paid_alone_has_its_money_back_whatever_the_other_did() -> N
     life.pass_time(timedelta(days=40))
     assert life.state.tranches[0].is_diverged
     life.terminate("il")
+    no_accounts_come(life)
     number = number_of(life)
     assert set(life.state.tranches[-1].shares) == {"il"}
     assert life.authorise(number, "il").status == "counted"
@@ -294,3 +320,106 @@ def test_a_terminated_initiative_of_which_nothing_was_paid_is_over_at_once() -> 
 def test_before_it_is_active_nobody_terminates(stage: Stage) -> None:
     life = Life(*two_sides()).begin().reach(stage)
     assert life.terminate("il").code == "stage_closed"
+
+
+# ---- the accounts of what was terminated
+
+
+def test_what_the_partners_spent_up_to_the_termination_is_reported_once_and_the_rest_claimed_back() -> None:
+    life = paid_life()
+    life.pass_time(timedelta(days=90))
+    life.terminate("il")
+    ended_at, last = life.now, ending.last_accounts(life.state)
+    assert last is not None
+    assert (last.number, last.ends_at, last.final) == (1, ended_at, True)
+    assert [(one.task, one.number, one.deadline) for one in life.waited_for()] == [
+        (Task.REPORT, 1, last.due_at)
+    ]
+    life.pass_time(timedelta(days=20))
+    assert life.report(1, 30).status == "counted"
+    life.pass_time(timedelta(days=60))  # the review takes as long as it takes
+    assert not [one for one in life.state.tranches if one.is_recovery]
+    life.all_sign()
+    assert life.state.reports[0].state is ReportState.ACCEPTED
+    paid, accepted = spent_of(life, "il", "ILS")
+    assert (claim_of(life).amounts, accepted > 0) == ((Amount(paid - accepted, "ILS"),), True)
+    # The tranche that the report would have released is not due: nothing more is paid.
+    assert {share.state for share in life.state.tranches[1].shares.values()} == {PaymentState.PLANNED}
+    assert life.report(2).code == "stage_closed"
+    everything_comes_back(life)
+
+
+def test_a_last_report_that_is_returned_may_come_again_and_one_that_is_refused_may_not() -> None:
+    life = paid_life()
+    life.terminate("il")
+    last = ending.last_accounts(life.state)
+    assert last is not None
+    life.pass_time(last.due_at - life.now - timedelta(days=1))
+    life.report(1, 30)
+    life.all_sign(Response.RETURN)
+    life.pass_time(timedelta(days=20))
+    assert life.report(1, 20).status == "counted"
+    life.all_sign(Response.REFUSE)
+    assert [one for one in life.state.tranches if one.is_recovery]
+    assert life.report(1, 20).code == "stage_closed"
+
+
+def test_a_report_under_review_at_the_termination_comes_anew_with_everything_since() -> None:
+    life = paid_life()
+    life.now = life.state.reports[0].ends_at
+    life.report(1)
+    life.pass_time(timedelta(days=10))
+    life.terminate("az")
+    last = ending.last_accounts(life.state)
+    assert last is not None
+    assert (last.number, last.state, last.ends_at) == (1, ReportState.CHANGES_REQUESTED, life.now)
+    assert life.report(1).status == "counted"
+    life.all_sign()
+    assert accepted_costs(life.state, "il", "ILS") > 0
+
+
+# ---- termination with notice
+
+
+def test_a_termination_takes_effect_when_its_notice_is_over_unless_it_is_taken_back() -> None:
+    life = paid_life()
+    assert life.terminate("il", notice_days=30).status == "counted"
+    assert life.stage() is Stage.ACTIVE
+    assert life.terminate("il").code == "out_of_order"
+    told = [(one.directorate, one.deadline) for one in life.waited_for() if one.task is Task.TERMINATING]
+    assert told == [(side, life.now + timedelta(days=30)) for side in life.sides]
+    assert life.take_back("az", NoticeKind.TERMINATION).code == "out_of_order"
+    assert life.take_back("il", NoticeKind.TERMINATION, holder("il", "legal_counsel")).code == (
+        "not_your_office"
+    )
+    assert life.take_back("il", NoticeKind.TERMINATION).status == "counted"
+    life.pass_time(timedelta(days=31))
+    assert life.stage() is Stage.ACTIVE
+    life.terminate("il", notice_days=30)
+    life.pass_time(timedelta(days=30) - timedelta(seconds=1))
+    assert life.stage() is Stage.ACTIVE
+    life.pass_time(timedelta(seconds=1))
+    assert (life.stage(), life.state.stage_reason) == (Stage.TERMINATED, "il: It leads nowhere.")
+
+
+def test_a_termination_that_was_announced_goes_on_through_a_suspension_and_ends_it() -> None:
+    life = paid_life()
+    life.terminate("az", notice_days=40)
+    life.suspend("il")
+    life.pass_time(timedelta(days=14))
+    assert life.stage() is Stage.SUSPENDED
+    life.pass_time(timedelta(days=26))
+    assert (life.stage(), life.state.stage_reason) == (Stage.TERMINATED, "az: It leads nowhere.")
+
+
+def test_what_was_announced_does_not_end_what_all_sides_have_closed_meanwhile() -> None:
+    life = active_life()
+    while life.stage() is not Stage.CLOSING:
+        assert life.go_on()
+    life.terminate("il", notice_days=5)
+    life.all_sign()
+    life.pass_time(timedelta(days=30))
+    assert life.stage() in (Stage.CLOSING, Stage.CLOSED)
+    while life.go_on():
+        pass
+    assert (life.stage(), life.state.notices) == (Stage.CLOSED, ())

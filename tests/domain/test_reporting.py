@@ -20,7 +20,6 @@ from countersign.domain.reporting import (
     add_months,
     costs_per_side,
     financial_statement,
-    overdue_at,
     periods,
     report_faults,
 )
@@ -66,10 +65,6 @@ def test_the_first_day_is_that_of_utc() -> None:
     assert periods(datetime(2027, 6, 1, 3, 0, tzinfo=baku), 6, 6)[0].starts_at == datetime(
         2027, 5, 31, tzinfo=UTC
     )
-
-
-def test_a_report_is_late_so_many_calendar_days_after_it_fell_due() -> None:
-    assert overdue_at(START, 60) == START + timedelta(days=60)
 
 
 # ---- what a report says

@@ -205,8 +205,6 @@ def test_a_step_that_was_taken_already_gives_nothing() -> None:
     life.reach(Stage.ACTIVE)
     assert steps.activate(life.state, ()) == []
     assert steps.instructed(life.state, 1, {}) == []
-    assert steps.overdue(life.state, 99, life.now) == []
     life.reach(Stage.CLOSED)
-    assert steps.overdue(life.state, 1, life.now) == []
     assert clock.passed(life.state, life.now) == []
     assert steps.release_closing_tranche(life.state) == []

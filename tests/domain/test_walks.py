@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from countersign.domain import audit, funding
+from countersign.domain import audit, clock, funding
 from countersign.domain.agreement import ChainStep, MatterKind
 from countersign.domain.amounts import Amount, total
 from countersign.domain.audit import AuditEntry
@@ -19,9 +19,10 @@ from countersign.domain.facts import ACTIONS
 from countersign.domain.funding import BankOutcome, PaymentState
 from countersign.domain.initiative import InitiativeState, replay
 from countersign.domain.matter import Caller, Matter, Outcome, Response, SignOff, position
+from countersign.domain.notice import NoticeKind
 from countersign.domain.papers import accepted_costs
 from countersign.domain.projection import Task
-from countersign.domain.stage import TRANSITIONS, Stage
+from countersign.domain.stage import OWED, TRANSITIONS, Stage
 from tests.domain import amendments
 from tests.domain.lives import Life, holder, three_sides, two_sides, with_chain
 
@@ -174,6 +175,29 @@ class Walk(RuleBasedStateMachine):
     def a_side_ends_it(self, side: str, chance: int) -> None:
         if chance == 0 and side in self.life.sides:
             self.life.terminate(side)
+
+    @rule(
+        side=st.sampled_from(SIDES),
+        kind=st.sampled_from(list(NoticeKind)),
+        days=st.sampled_from([None, 3, 14, 40]),
+        chance=st.integers(0, 3),
+    )
+    def a_side_announces_or_takes_back(
+        self, side: str, kind: NoticeKind, days: int | None, chance: int
+    ) -> None:
+        if side not in self.life.sides or (kind is NoticeKind.TERMINATION and (days is None or chance > 1)):
+            return
+        if chance == 0:
+            self.life.take_back(side, kind)
+        elif kind is NoticeKind.SUSPENSION:
+            self.life.suspend(side, notice_days=days)
+        else:
+            self.life.terminate(side, notice_days=days)
+
+    @rule(side=st.sampled_from([None, *SIDES]))
+    def somebody_asks_that_it_goes_on(self, side: str | None) -> None:
+        if side is None or side in self.life.sides:
+            self.life.ask_resumption(self.life.head(side) if side else None)
 
     @rule(number=small, side=st.sampled_from(SIDES), minor=st.sampled_from([1, 10_000, 10**9]))
     def a_side_takes_back_its_word_on_costs(self, number: int, side: str, minor: int) -> None:
@@ -348,6 +372,33 @@ class Walk(RuleBasedStateMachine):
                 assert not any(one < number and paid[one] != shares[one] for one in told)
 
     @invariant()
+    def nothing_is_let_go_while_suspended_and_only_what_was_let_go_before_goes_on(self) -> None:
+        stage, due = None, set[tuple[int, str]]()
+        for entry in self.life.entries:
+            if entry.action == "stage.entered":
+                stage = entry.body["stage"]
+            part = (entry.body.get("number", 0), entry.body.get("directorate", ""))
+            if entry.action == "tranche.authorised":
+                assert stage != Stage.SUSPENDED
+                due.add(part)
+            elif entry.action == "tranche.instructed" and stage == Stage.SUSPENDED:
+                assert {(part[0], side) for side in entry.body["instructions"]} <= due
+
+    @invariant()
+    def what_was_announced_takes_effect_in_time_and_not_after_the_end(self) -> None:
+        state = self.life.state
+        assert all(one.announced_at <= one.effective_at for one in state.notices)
+        assert not state.notices or state.stage in OWED
+        places = [(one.kind, one.directorate) for one in state.notices]
+        assert len(set(places)) == len(places)
+
+    @invariant()
+    def the_clock_has_nothing_left_to_do_that_it_would_do_now(self) -> None:
+        """What is to come is to come: else the workflow would ask for the same instant for ever."""
+        at = clock.next_instant(self.life.state)
+        assert at is None or at > self.life.now or clock.passed(self.life.state, self.life.now)
+
+    @invariant()
     def a_payment_is_tried_again_only_when_it_came_back_and_never_under_its_old_id(self) -> None:
         shares = [one for tranche in self.life.state.tranches for one in tranche.shares.values()]
         ids = [one.end_to_end_id for share in shares for one in share.instructions]
@@ -390,6 +441,14 @@ class WalkOfThree(Walk):
     of_three = True
 
 
+class ActiveWalk(Walk):
+    """It is active already: stopping, going on, ending."""
+
+    @initialize()
+    def submit(self) -> None:
+        self.life.begin().reach(Stage.ACTIVE)
+
+
 class FollowedWalk(Walk):
     """Everything is read back from the trail as it stands in the record: JSON."""
 
@@ -419,6 +478,7 @@ SETTINGS = settings(
 )
 Walk.TestCase.settings = SETTINGS
 WalkOfThree.TestCase.settings = SETTINGS
+ActiveWalk.TestCase.settings = SETTINGS
 FollowedWalk.TestCase.settings = settings(SETTINGS, max_examples=25)
 
 
@@ -426,6 +486,9 @@ TestWhateverTwoSidesDo = Walk.TestCase
 
 
 TestWhateverThreeSidesDo = WalkOfThree.TestCase
+
+
+TestWhateverIsDoneOnceItIsActive = ActiveWalk.TestCase
 
 
 TestWhateverIsReadFromTheTrail = FollowedWalk.TestCase

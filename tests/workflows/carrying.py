@@ -235,7 +235,8 @@ class Carried:
             found = await self.waiting()
             if any(one.task in BY_THE_SYSTEM for one in found):
                 return None  # the sides' own workers sign, or tell the banks, at this moment
-            return min(found, key=lambda one: one.task is Task.REPORT, default=None)
+            todo = [one for one in found if one.is_to_do]
+            return min(todo, key=lambda one: one.task is Task.REPORT, default=None)
 
         return await eventually(one, seconds=60)
 

@@ -22,7 +22,15 @@ from countersign.domain.commands import (
     ReportPayment,
     ResumeTranche,
 )
-from countersign.domain.facts import ACTIONS, Happened, ReportFellOverdue, TrancheDiverged, TrancheInstructed
+from countersign.domain.facts import (
+    ACTIONS,
+    Happened,
+    ReportEscalated,
+    ReportFellOverdue,
+    ReportReminded,
+    TrancheDiverged,
+    TrancheInstructed,
+)
 from countersign.domain.funding import BankOutcome, Share
 from countersign.domain.mandate import PAYMENT, Mandate, MandateKind
 from countersign.domain.matter import Caller, Response
@@ -44,10 +52,8 @@ class PaymentShadow(Shadow):
             assert tranche is not None
             told = steps.to_instruct(self.state, tranche)
             return steps.instructed(self.state, fact.number, {side: told[side] for side in fact.instructions})
-        if isinstance(fact, TrancheDiverged):
+        if isinstance(fact, TrancheDiverged | ReportReminded | ReportFellOverdue | ReportEscalated):
             return clock.passed(self.state, rest[0].instant)
-        if isinstance(fact, ReportFellOverdue):
-            return steps.overdue(self.state, fact.number, rest[0].instant)
         return super()._happened(rest)
 
 

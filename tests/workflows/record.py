@@ -26,7 +26,9 @@ from countersign.domain.proposal import Proposal
 from countersign.domain.stage import Stage
 from countersign.runtime.embedded.services import embedded_services
 from countersign.store.session import Database
+from countersign.workflows.messages import Terminate
 from tests.amendments import asking, extended, shifted
+from tests.domain.lives import holder
 from tests.eventually import eventually
 from tests.people import minimal_proposal
 from tests.workflows.carrying import Carried, in_force
@@ -189,6 +191,35 @@ async def amended(life: Carried) -> None:
     await life.carry_to(Stage.CLOSED)
 
 
+async def suspended(life: Carried) -> None:
+    """No report comes, so it is suspended; the report comes, both sides resume it; then it is ended with notice."""
+    await life.carry_to(Stage.ACTIVE)
+    while (one := await life.next()).task is not Task.REPORT:
+        await life.do(one)
+    assert one.deadline is not None
+    await life.pass_until(one.deadline + timedelta(days=61))
+    await life.reached(Stage.SUSPENDED)
+    await life.do()
+    await life.all_sign()
+    await life.all_sign()
+    await life.reached(Stage.ACTIVE)
+    for _ in range(4):  # the tranche that the report released
+        await life.do()
+    head = holder("il", life.agreement.terms().sides["il"].head)
+    command = Terminate(id=life.message_id(), caller=head, reasons="It leads nowhere.", notice_days=10)
+    assert (await life.send(command)).status == "counted"
+    (notice,) = (await life.state()).notices
+    await life.pass_until(notice.effective_at + timedelta(minutes=1))
+    await life.reached(Stage.TERMINATED)
+    last = await life.next()
+    assert (last.task, last.number) == (Task.REPORT, 2)
+    assert last.deadline is not None
+    await life.pass_until(last.deadline + timedelta(minutes=1))
+    for _ in range(4):  # each side authorises what it claims back, and confirms that it came
+        await life.do()
+    await life.handle.result()
+
+
 async def by_signal(life: Carried) -> None:
     """A sign-off as a signal, the same once more, and signals that are no sign-offs."""
     first = await life.command(await life.next())
@@ -216,8 +247,8 @@ LIVES: Final[dict[str, tuple[int, Callable[[Carried], Awaitable[None]]]]] = {
     "conditions": (12, conditions),
     "waits-for-money": (12, waits_for_money),
     "report-returned": (12, report_returned),
-    "terminated": (12, terminated),
     "amended": (14, amended),
+    "suspended": (12, suspended),
     "by-signal": (12, by_signal),
 }
 """Each life with its duration in months; a report falls due every six."""

@@ -56,7 +56,8 @@ def test_the_lives_hold_what_they_are_recorded_for() -> None:
     assert text("lapsed").count("EVENT_TYPE_TIMER_FIRED") == 4  # two reminders, the escalation, the lapse
     assert text("refused").count("EVENT_TYPE_TIMER_FIRED") == 1  # the end of the time for complaints
     assert text("waits-for-money").count("EVENT_TYPE_TIMER_FIRED") == 1  # the week in which nobody gave any
-    assert text("terminated").count('"name": "confirm_tranche"') == 4  # two payments, and two that came back
+    # Seven of a late report up to the suspension, the notice, the end of the time for the last report.
+    assert text("suspended").count("EVENT_TYPE_TIMER_FIRED") == 9
     assert text("complaint-upheld").count('"name": "complain"') == 2
     assert "EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED" in text("by-signal")
     assert "EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED" in text("refused")
