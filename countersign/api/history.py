@@ -151,7 +151,7 @@ def _sender(message: dict[str, Any]) -> str:
 
 def _described(name: str, message: dict[str, Any]) -> str:
     said = [f"{key} {message[key]}" for key in ("matter", "tranche", "report", "condition") if key in message]
-    said += [str(message[key]) for key in ("response", "directorate") if key in message]
+    said += [str(message[key]) for key in ("response", "directorate", "notice") if key in message]
     if message.get("on_behalf_of"):
         said.append(f"for {message['on_behalf_of']}")
     return f"{name} ({', '.join(said)})" if said else name
