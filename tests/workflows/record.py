@@ -152,18 +152,6 @@ async def report_returned(life: Carried) -> None:
     await life.carry_to(Stage.CLOSED)
 
 
-async def terminated(life: Carried) -> None:
-    """A side ends it after the first tranche was paid; both have their money back."""
-    await life.carry_to(Stage.ACTIVE)
-    while (one := await life.next()).task is not Task.REPORT:
-        await life.do(one)
-    await life.terminate("az")
-    await life.reached(Stage.TERMINATED)
-    while not (await life.state()).is_over:
-        await life.do(await life.next())
-    await life.handle.result()
-
-
 async def amended(life: Carried) -> None:
     """A notice, then an extension that is decided on when the last report is overdue, then one that lapses."""
     await life.carry_to(Stage.ACTIVE)
