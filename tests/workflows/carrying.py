@@ -41,7 +41,6 @@ from countersign.workflows.messages import (
     Revise,
     Submit,
     SubmitReport,
-    Terminate,
     Withdraw,
 )
 from tests.domain.lives import holder
@@ -326,11 +325,6 @@ class Carried:
         return await self.send(
             Withdraw(id=self.message_id(), caller=self.applicant, reasons="We thought again.")
         )
-
-    async def terminate(self, side: str) -> Answer:
-        """A side ends it, by the office that speaks for it."""
-        head = holder(side, self.agreement.terms().sides[side].head)
-        return await self.send(Terminate(id=self.message_id(), caller=head, reasons="It leads nowhere."))
 
     async def complain(self) -> Answer:
         """The applicant asks both sides to look at a refusal again."""
