@@ -139,7 +139,8 @@ def without_funding_agreements(text: str) -> str:
     return "".join(
         one
         for one in lines.splitlines(keepends=True)
-        if (one[:11] != "languages =" or '"he", "az"' in one) and not one.startswith("divergence_limit_days")
+        if (one[:11] != "languages =" or '"he", "az"' in one)
+        and not one.startswith(("divergence_limit_days", "retention_years = 7", "retention_years = 5"))
     )
 
 
