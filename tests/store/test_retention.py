@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Text, cast, func, select, text
+from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
 from countersign.domain import audit
@@ -18,70 +18,20 @@ from countersign.domain.errors import RuleBroken
 from countersign.domain.facts import RecordRedacted
 from countersign.domain.initiative import replay
 from countersign.domain.matter import Response
-from countersign.domain.proposal import Proposal, summarise
+from countersign.domain.proposal import summarise
 from countersign.domain.retention import Rule
 from countersign.domain.stage import Stage
-from countersign.store import documents, drafts, initiatives, record, retention, trail
+from countersign.store import documents, drafts, initiatives, retention, trail
 from countersign.store import tables as t
 from countersign.store.drafts import Draft
 from countersign.store.retention import Due
 from countersign.store.session import Database
-from tests.people import minimal_proposal
-from tests.store.making import Steps, new_id
+from tests.store.making import new_id
+from tests.store.named import LONG_AGO, Named, kept, places_of
 
 pytestmark = pytest.mark.services
 
-LONG_AGO = datetime(2011, 3, 1, 9, tzinfo=UTC)
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-
-
-class Named(Steps):
-    """A life of long ago, of a consortium whose people bear names that nobody else does."""
-
-    def __init__(self, title: str = "A small project", names: str | None = None) -> None:
-        self.names = names or new_id()
-        body = minimal_proposal(title={"en": title})
-        for partner in body["partners"]:
-            partner["contact"] = self.person()
-            partner["participants"] = [self.person(), self.person()]
-        super().__init__(proposal=Proposal.model_validate(body))
-        self.now = LONG_AGO
-        self.proposals = [self.proposal]
-
-    def person(self) -> dict[str, str]:
-        return {"name": f"Plonit {self.names}", "email": f"plonit@{self.names}.example"}
-
-    def another_version(self) -> None:
-        self.revise()
-        self.proposals.append(self.proposal)
-
-    async def on_record(self, database: Database) -> Named:
-        """Write all of it."""
-        await self.prepare(database)
-        async with database.transaction() as connection:
-            for one in self.proposals:
-                await documents.keep(connection, one.content_hash(), one.document_form())
-        for step in self.steps:
-            assert await record.append(database, step) == ()
-        self.steps = []
-        return self
-
-    @property
-    def id(self) -> str:
-        return self.state.id
-
-
-async def places_of(database: Database, names: str) -> list[str]:
-    """The tables in which a text stands anywhere."""
-    found: list[str] = []
-    async with database.reading() as connection:
-        for table in t.metadata.sorted_tables:
-            row = func.to_jsonb(text(f'"{table.name}"'))
-            number = await connection.scalar(
-                select(func.count()).select_from(table).where(cast(row, Text).contains(names))
-            )
-            found += [table.name] if number else []
-    return found
 
 
 async def due(database: Database, *lives: Named, at: datetime = NOW) -> list[Due]:
@@ -97,13 +47,6 @@ async def redact(database: Database, life: Named, at: datetime = NOW) -> RecordR
 async def entries_of(database: Database, life: Named) -> tuple[audit.AuditEntry, ...]:
     async with database.reading() as connection:
         return await trail.entries_from(connection, life.id)
-
-
-async def kept(database: Database, hash_: str) -> documents.Kept:
-    async with database.reading() as connection:
-        found = await documents.look_up(connection, hash_)
-    assert found is not None
-    return found
 
 
 async def test_nobody_is_named_anywhere_after_a_redaction_and_the_trail_still_verifies(
