@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, insert, select, union, update
+from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from countersign.domain import retention
@@ -74,13 +74,8 @@ async def redact(database: Database, initiative: str, at: datetime, by: str) -> 
 
 async def _redact(connection: AsyncConnection, found: Due, at: datetime) -> RecordRedacted:
     """Redact every document of an initiative that names people, unless another one's record needs it as it is."""
-    d, e, v = t.document.c, t.audit_entry.c, t.proposal_version.c
-    # The trail names versions that were refused, too.
-    named = union(
-        select(e.subject).where(e.initiative_id == found.id, e.subject.is_not(None)),
-        select(v.content_hash).where(v.initiative_id == found.id),
-    )
-    own = (await connection.scalars(named)).all()
+    d, v = t.document.c, t.proposal_version.c
+    own = (await connection.scalars(_NAMED, {"initiative": found.id})).all()
     kept = set(
         await connection.scalars(
             select(v.content_hash).where(
@@ -102,6 +97,16 @@ async def _redact(connection: AsyncConnection, found: Due, at: datetime) -> Reco
         years=found.rule.years,
         directorate=found.rule.directorate,
     )
+
+
+_NAMED: Final = text("""
+SELECT content_hash FROM proposal_version WHERE initiative_id = cast(:initiative AS uuid)
+UNION SELECT subject FROM audit_entry WHERE initiative_id = cast(:initiative AS uuid) AND subject IS NOT NULL
+UNION SELECT found #>> '{}' FROM audit_entry,
+    jsonb_path_query(body, '$.** ? (@ like_regex "^sha256:[0-9a-f]{64}$")') AS found
+WHERE initiative_id = cast(:initiative AS uuid)
+""")
+"""Every hash that an initiative's record names anywhere: those of versions that were refused are in the trail alone."""
 
 
 def _candidates() -> Select[Any]:

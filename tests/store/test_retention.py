@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from countersign.domain import audit
 from countersign.domain.canonical import content_hash
-from countersign.domain.commands import ExaminedProposal, Revise
+from countersign.domain.commands import ExaminedProposal, Revise, Withdraw
 from countersign.domain.errors import RuleBroken
 from countersign.domain.facts import RecordRedacted
 from countersign.domain.initiative import replay
@@ -113,6 +113,18 @@ async def test_nobody_is_named_anywhere_after_a_redaction_and_the_trail_still_ve
     assert after is not None
     assert (after.people, after.sequence, after.stage) == ((), entries[-1].sequence, Stage.CLOSED)
     assert after.title == before.title
+
+
+async def test_a_document_that_only_the_body_of_an_entry_names_is_redacted_too(database: Database) -> None:
+    life = Named()
+    other = Named("Named in passing", life.names).proposal
+    life.proposals.append(other)
+    life.begin()
+    life.send(Withdraw(id=life.next_id(), caller=life.applicant, reasons=other.content_hash()))
+    await life.on_record(database)
+    await redact(database, life)
+    assert (await kept(database, other.content_hash())).redacted_at == NOW
+    assert await places_of(database, life.names) == []
 
 
 async def test_what_is_not_a_proposal_stays_as_it_is(database: Database) -> None:
