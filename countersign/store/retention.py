@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, insert, select, text, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from countersign.domain import retention
-from countersign.domain.agreement import ProgrammeAgreement
 from countersign.domain.errors import RuleBroken
 from countersign.domain.facts import CommitmentsReleased, Happened, RecordRedacted, StageEntered
 from countersign.domain.projection import event_of
 from countersign.domain.retention import Rule
 from countersign.domain.stage import TERMINAL, Stage
-from countersign.store import books
+from countersign.store import agreements, books
 from countersign.store import tables as t
 from countersign.store.session import Database
 
@@ -38,8 +37,8 @@ class Due:
 
 async def due(connection: AsyncConnection, now: datetime) -> list[Due]:
     """What is over, has been kept for as long as its rules say, and is not redacted yet; the longest due first."""
-    rows = await connection.execute(_candidates().where(_is_over(), ~_is_redacted(t.initiative.c.id)))
-    found = [_due(row) for row in rows]
+    i = t.initiative.c
+    found = await _bound(connection, i.stage_since < now, _is_over(), ~_is_redacted(i.id))
     return sorted((one for one in found if one.due_at <= now), key=lambda one: (one.due_at, one.id))
 
 
@@ -57,7 +56,7 @@ async def redact(database: Database, initiative: str, at: datetime, by: str) -> 
             raise RuleBroken("not_found", "there is no such initiative")
         if await connection.scalar(select(_is_redacted(t.initiative.c.id)).where(here)):
             return None
-        found = _due((await connection.execute(_candidates().where(here))).one())
+        (found,) = await _bound(connection, here)
         if not await connection.scalar(select(_is_over()).where(here)):
             raise RuleBroken("stage_closed", f"{found.reference} is {found.stage} and not over")
         if found.due_at > at:
@@ -109,16 +108,20 @@ WHERE initiative_id = cast(:initiative AS uuid)
 """Every hash that an initiative's record names anywhere: those of versions that were refused are in the trail alone."""
 
 
-def _candidates() -> Select[Any]:
-    i, a = t.initiative.c, t.agreement.c
-    bound_to = and_(a.id == i.agreement_id, a.version == i.agreement_version)
-    return select(i.id, i.reference, i.stage, i.stage_since, a.body).join_from(
-        t.initiative, t.agreement, bound_to
-    )
+async def _bound(connection: AsyncConnection, *conditions: ColumnElement[bool]) -> list[Due]:
+    """Initiatives with the day on which they are due, each by the version of the agreement that it is bound to."""
+    i = t.initiative.c
+    columns = (i.id, i.reference, i.stage, i.stage_since, i.agreement_id, i.agreement_version)
+    rows = (await connection.execute(select(*columns).where(*conditions))).all()
+    rules: dict[tuple[str, int], Rule] = {}
+    for key in {(row.agreement_id, row.agreement_version) for row in rows}:
+        agreement = await agreements.find(connection, *key)
+        assert agreement is not None  # a foreign key holds it there
+        rules[key] = retention.rule(agreement)
+    return [_due(row, rules[row.agreement_id, row.agreement_version]) for row in rows]
 
 
-def _due(row: Any) -> Due:
-    by = retention.rule(ProgrammeAgreement.model_validate(row.body))
+def _due(row: Any, by: Rule) -> Due:
     return Due(
         id=str(row.id),
         reference=row.reference,
