@@ -115,6 +115,26 @@ async def test_nobody_is_named_anywhere_after_a_redaction_and_the_trail_still_ve
     assert after.title == before.title
 
 
+async def test_versions_that_amendments_made_or_did_not_make_are_redacted_too(database: Database) -> None:
+    life = Named()
+    life.begin()
+    life.reach(Stage.ACTIVE)
+    assert life.amend(title={"en": "Another project"}).status == "counted"
+    life.all_sign()
+    assert life.amend(title={"en": "A third one"}).status == "counted"
+    life.all_sign(Response.REFUSE)
+    life.proposals = list(life.versions.values())
+    assert life.terminate("il").status == "counted"
+    while life.go_on():
+        pass
+    await life.on_record(database)
+    done = await redact(database, life)
+    assert done is not None
+    assert done.documents == tuple(sorted(life.versions))
+    assert len(done.documents) == 3
+    assert await places_of(database, life.names) == []
+
+
 async def test_a_document_that_only_the_body_of_an_entry_names_is_redacted_too(database: Database) -> None:
     life = Named()
     other = Named("Named in passing", life.names).proposal
