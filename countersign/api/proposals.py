@@ -55,17 +55,20 @@ async def submit(
     check_proposal(proposal, agreement)
     content = proposal.content_hash()
     now = datetime.now(UTC)
+    new = str(uuid7(now, secrets.token_bytes(10)))
     async with record.transaction() as connection:
-        await documents.keep(connection, content, proposal.document_form())
         claim = await claims.claim(
             connection,
             caller=me.person,
             key=key,
             fingerprint=content,
-            initiative=str(uuid7(now, secrets.token_bytes(10))),
+            initiative=new,
             prefix=agreement.reference_prefix,
             at=now,
         )
+        # With the claim, and never again: what comes late under an old key brings nobody back who was redacted.
+        if claim.initiative == new:
+            await documents.keep(connection, content, proposal.document_form())
     if claim.fingerprint != content:
         raise Problem("idempotency_key_reused", "this Idempotency-Key came before with another proposal")
     receipt = await workflows.submit(
@@ -92,9 +95,14 @@ async def submit(
 async def read(here: Here, record: Record, response: Response) -> ProposalView:
     """The current version; its ETag is what a new version names in If-Match."""
     async with record.reading() as connection:
-        body = await documents.find(connection, here.content_hash)
+        found = await documents.look_up(connection, here.content_hash)
     response.headers["ETag"] = f'"{here.content_hash}"'
-    return ProposalView(version=here.version, content_hash=here.content_hash, proposal=body or {})
+    return ProposalView(
+        version=here.version,
+        content_hash=here.content_hash,
+        proposal=found.body if found else {},
+        redacted_at=found.redacted_at if found else None,
+    )
 
 
 @router.get(
@@ -109,15 +117,16 @@ async def read_version(
         found = {one.number: one for one in await initiatives.versions(connection, here.id)}
         if number not in found:
             raise Problem("not_found", f"there is no version {number}")
-        body = await documents.find(connection, found[number].content_hash)
+        text = await documents.look_up(connection, found[number].content_hash)
         before = await documents.find(connection, found[number - 1].content_hash) if number > 1 else None
     return VersionView(
         version=number,
         content_hash=found[number].content_hash,
-        proposal=body or {},
+        proposal=text.body if text else {},
+        redacted_at=text.redacted_at if text else None,
         submitted_at=found[number].submitted_at,
         submitted_by=found[number].submitted_by,
-        differences=differences(before, body) if before is not None else [],
+        differences=differences(before, text.body) if before is not None and text is not None else [],
     )
 
 

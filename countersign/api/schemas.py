@@ -23,6 +23,7 @@ from countersign.domain.proposal import Difference
 from countersign.domain.reporting import ReportDue
 from countersign.domain.stage import Stage
 from countersign.domain.text import Note, Reasons
+from countersign.store.documents import Kept
 from countersign.store.initiatives import InboxItem, Initiative
 
 T = TypeVar("T")
@@ -165,11 +166,15 @@ class SubmittedView(BaseModel):
 
 
 class ProposalView(BaseModel):
-    """A version of the proposal and its text."""
+    """A version of the proposal and its text.
+
+    Long after the end its people are redacted: ``content_hash`` is then that of the text before ``redacted_at``.
+    """
 
     version: int
     content_hash: str
     proposal: dict[str, Any]
+    redacted_at: datetime | None
 
 
 class VersionView(ProposalView):
@@ -210,9 +215,13 @@ class MatterView(BaseModel):
 
 
 class MatterDetail(MatterView):
-    """A matter with the content that is before the directorates; ``content_hash`` is taken over ``subject``."""
+    """A matter with the content that is before the directorates; ``content_hash`` is taken over ``subject``.
+
+    Where that names people, they are redacted long after the end: the hash is then that of before ``redacted_at``.
+    """
 
     subject: dict[str, Any] | None
+    redacted_at: datetime | None
 
 
 class SignedView(Answered):
@@ -422,9 +431,13 @@ def matter_view(one: Matter, viewer: Identity) -> MatterView:
     return MatterView(**_matter_fields(one, viewer))
 
 
-def matter_detail(one: Matter, subject: dict[str, Any] | None, viewer: Identity) -> MatterDetail:
+def matter_detail(one: Matter, subject: Kept | None, viewer: Identity) -> MatterDetail:
     """A matter with what is before the directorates."""
-    return MatterDetail(**_matter_fields(one, viewer), subject=subject)
+    return MatterDetail(
+        **_matter_fields(one, viewer),
+        subject=subject.body if subject else None,
+        redacted_at=subject.redacted_at if subject else None,
+    )
 
 
 def _matter_fields(one: Matter, viewer: Identity) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from countersign.cli import (
     people,
     programme,
     reports,
+    retention,
     standing,
     system,
 )
@@ -42,6 +43,7 @@ _GROUPS = (
     authority,
     decisions,
     programme,
+    retention,
 )
 
 app = typer.Typer(

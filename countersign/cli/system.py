@@ -57,14 +57,14 @@ def worker() -> None:
     from countersign import worker as process
     from countersign.runtime.signals import run_until_signalled
 
-    run_until_signalled(process.run(_settings_and_logs()))
+    run_until_signalled(process.run(settings_and_logs()))
 
 
 def api() -> None:
     """Serve the API, configured by the environment (COUNTERSIGN_…)."""
     import uvicorn
 
-    settings = _settings_and_logs()
+    settings = settings_and_logs()
     uvicorn.run(
         "countersign.api.app:create_app",
         factory=True,
@@ -82,7 +82,7 @@ def migrate(as_json: JsonOption = False) -> None:
     from countersign.runtime.migrate import migrate as migrate_database
     from countersign.runtime.temporal import connect, prepare_namespace
 
-    settings = _settings_and_logs()
+    settings = settings_and_logs()
 
     async def both() -> None:
         await migrate_database(settings.database_url)
@@ -154,7 +154,12 @@ async def _skip(endpoints: Endpoints, workflow: str, ahead: timedelta) -> str:
     return (await skipper.get_current_time(handle)).isoformat(timespec="seconds")
 
 
-def _settings_and_logs() -> Settings:
+def settings_and_logs() -> Settings:
+    """The settings of the environment, with logs set up as they say.
+
+    Raises:
+        Failure: one that is needed is missing, or one means nothing.
+    """
     from countersign.runtime import logs
 
     try:

@@ -28,6 +28,7 @@ Texts = dict[Language, Line]
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]+$", max_length=300)]
 Days = Annotated[int, Field(ge=1, le=3650)]
 Percent = Annotated[int, Field(ge=0, le=100)]
+Years = Annotated[int, Field(ge=1, le=100)]
 WrittenAmount = Annotated[Amount, BeforeValidator(lambda v: parse_amount(v) if isinstance(v, str) else v)]
 NoticeDays = Annotated[int, Field(ge=0, le=366)]
 
@@ -86,7 +87,8 @@ class Directorate(Block):
     """One side: it signs by its offices, funds its own participants and has its own issuer of identity.
 
     ``head`` is the office that speaks for the whole side: it extends the side's deadlines. ``languages`` are those that
-    its funding agreements are given in; all of the programme's unless it says otherwise.
+    its funding agreements are given in; all of the programme's unless it says otherwise. ``retention_years`` is its
+    national rule, if it has one; the longest of all sides' and the programme's counts.
     """
 
     id: Identifier
@@ -99,6 +101,7 @@ class Directorate(Block):
     head: Identifier
     office: tuple[Office, ...] = Field(min_length=1)
     languages: tuple[Language, ...] | None = Field(default=None, min_length=1)
+    retention_years: Years | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class Area(Block):
@@ -264,7 +267,7 @@ class ProgrammeAgreement(Block):
     title: Texts
     languages: tuple[Language, ...] = Field(min_length=1)
     approval_validity_days: Days
-    retention_years: Annotated[int, Field(ge=1, le=100)]
+    retention_years: Years
     applicants: Applicants
     directorate: tuple[Directorate, ...]
     area: tuple[Area, ...] = Field(min_length=1)

@@ -507,6 +507,7 @@ _TOLD: Final[dict[str, tuple[str, ...]]] = {
     "amendment.made": ("number", "version"),
     "amendment.rejected": ("number",),
     "initiative.withdrawn": (),
+    "record.redacted": (),
 }
 """Which actions subscribers hear of, and with which fields: a position only as being in, a sign-off not at all."""
 
@@ -514,14 +515,19 @@ _TOLD: Final[dict[str, tuple[str, ...]]] = {
 def _events(state: InitiativeState, entries: Sequence[AuditEntry]) -> Iterator[Event]:
     for entry in entries:
         if entry.action in _TOLD:
-            told = {key: entry.body[key] for key in _TOLD[entry.action] if key in entry.body}
-            if entry.action == "matter.position_reached":
-                told["directorate"] = entry.body["position"]["directorate"]
-            if entry.action == "tranche.instructed":
-                told["directorates"] = sorted(entry.body["instructions"])
-            yield Event(
-                sequence=entry.sequence,
-                type=entry.action,
-                at=entry.instant,
-                data={"initiative": state.id, "reference": state.reference, **told},
-            )
+            yield event_of(entry, state.reference)
+
+
+def event_of(entry: AuditEntry, reference: str) -> Event:
+    """What subscribers are told of an entry, of those that they hear of."""
+    told = {key: entry.body[key] for key in _TOLD[entry.action] if key in entry.body}
+    if entry.action == "matter.position_reached":
+        told["directorate"] = entry.body["position"]["directorate"]
+    if entry.action == "tranche.instructed":
+        told["directorates"] = sorted(entry.body["instructions"])
+    return Event(
+        sequence=entry.sequence,
+        type=entry.action,
+        at=entry.instant,
+        data={"initiative": entry.initiative, "reference": reference, **told},
+    )

@@ -9,6 +9,7 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from countersign.domain import audit
+from countersign.domain.audit import AuditEntry
 from countersign.store import tables as t
 from countersign.store.trail import row_of
 
@@ -26,8 +27,8 @@ async def append(
     at: datetime,
     body: dict[str, Any],
     subject: str | None = None,
-) -> None:
-    """The next entry of a book; the caller holds it by :func:`one_at_a_time`."""
+) -> AuditEntry:
+    """Write the next entry of a book; the caller holds it by :func:`one_at_a_time`."""
     table = t.audit_entry
     last = (
         await connection.execute(
@@ -48,3 +49,4 @@ async def append(
         previous=last.hash if last else audit.GENESIS,
     )
     await connection.execute(insert(table).values(row_of(entry)))
+    return entry

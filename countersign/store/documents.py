@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -16,9 +18,24 @@ async def keep(connection: AsyncConnection, content_hash: str, body: dict[str, A
     await put_documents(connection, {content_hash: body})
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A document; once it is redacted, its content hash is no longer that of its body, but of what it was before."""
+
+    body: dict[str, Any]
+    redacted_at: datetime | None
+
+
+async def look_up(connection: AsyncConnection, content_hash: str) -> Kept | None:
+    """The document with that hash, and whether it is redacted."""
+    d = t.document.c
+    row = (
+        await connection.execute(select(d.body, d.redacted_at).where(d.content_hash == content_hash))
+    ).first()
+    return None if row is None else Kept(*row)
+
+
 async def find(connection: AsyncConnection, content_hash: str) -> dict[str, Any] | None:
-    """The document with that hash."""
-    found: dict[str, Any] | None = await connection.scalar(
-        select(t.document.c.body).where(t.document.c.content_hash == content_hash)
-    )
-    return found
+    """The body of the document with that hash."""
+    found = await look_up(connection, content_hash)
+    return None if found is None else found.body

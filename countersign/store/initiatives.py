@@ -22,6 +22,7 @@ from countersign.domain.projection import Task, Version, Waiting
 from countersign.domain.reporting import ReportDue
 from countersign.domain.stage import Stage
 from countersign.store import tables as t
+from countersign.store.documents import Kept
 from countersign.store.session import Database
 
 
@@ -90,7 +91,7 @@ class Before:
 
     initiative: Initiative
     matter: Matter | None
-    subject: dict[str, Any] | None
+    subject: Kept | None
 
 
 async def look_up(database: Database, name: str) -> Initiative | None:
@@ -120,7 +121,7 @@ async def before(database: Database, name: str, number: int) -> Before | None:
     return Before(
         initiative=_from_driver(row),
         matter=Matter.model_validate_json(row["matter"]) if row["matter"] else None,
-        subject=json.loads(row["subject"]) if row["subject"] else None,
+        subject=Kept(json.loads(row["subject"]), row["redacted_at"]) if row["subject"] else None,
     )
 
 
@@ -155,7 +156,7 @@ _WHOLE: Final = f"""SELECT {_INITIATIVE_COLUMNS},
   (SELECT json_agg(c.body ORDER BY c.number)::text FROM condition c WHERE c.initiative_id = i.id) AS conditions,
   (SELECT json_agg(v ORDER BY v.number)::text FROM proposal_version v WHERE v.initiative_id = i.id) AS versions
 FROM initiative i"""  # noqa: S608 (the columns' names are ours)
-_BEFORE: Final = f"""SELECT {_INITIATIVE_COLUMNS}, m.body::text AS matter, d.body::text AS subject
+_BEFORE: Final = f"""SELECT {_INITIATIVE_COLUMNS}, m.body::text AS matter, d.body::text AS subject, d.redacted_at
 FROM initiative i
 LEFT JOIN matter m ON m.initiative_id = i.id AND m.number = $2
 LEFT JOIN document d ON d.content_hash = m.content_hash"""  # noqa: S608

@@ -49,9 +49,18 @@ async def append(database: Database, step: Step | bytes) -> tuple[AuditEntry, ..
 
 
 async def put_documents(connection: AsyncConnection, documents: dict[str, dict[str, Any]]) -> None:
-    """Keep documents under their content hashes; what is there already is the same."""
+    """Keep documents under their content hashes; what is there already is the same.
+
+    One that was redacted and comes again is whole again: a new initiative needs it.
+    """
     rows = [{"content_hash": key, "body": body} for key, body in documents.items()]
-    await connection.execute(insert(t.document).on_conflict_do_nothing(), rows)
+    new = insert(t.document)
+    whole_again = new.on_conflict_do_update(
+        index_elements=["content_hash"],
+        set_={"body": new.excluded.body, "redacted_at": None},
+        where=t.document.c.redacted_at.is_not(None),
+    )
+    await connection.execute(whole_again, rows)
 
 
 def _write() -> str:

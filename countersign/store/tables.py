@@ -75,6 +75,7 @@ document = Table(
     Column("content_hash", String(71), primary_key=True),
     Column("body", JSONB, nullable=False),
     Column("created_at", _INSTANT, nullable=False, server_default=func.now()),
+    Column("redacted_at", _INSTANT),
     comment="Content by its hash: proposals, reports, what matters put before the directorates.",
 )
 

@@ -134,7 +134,10 @@ def test_a_comment_changes_nothing_of_the_content_but_a_word_does(shipped: Progr
     assert read(changed(("Human capital", "Human Capital"))).content_hash() != shipped.content_hash()
 
 
-LATER = ("divergence_limit_days", "reminders_", "escalation_after_days")
+LATER = (
+    *("divergence_limit_days", "reminders_", "escalation_after_days"),
+    *("retention_years = 7", "retention_years = 5"),
+)
 """Lines that the file had not at first."""
 
 

@@ -49,6 +49,7 @@ from countersign.domain.facts import (
     PositionWithdrawn,
     ProposalCorrected,
     ProposalRevised,
+    RecordRedacted,
     ReportAccepted,
     ReportCutShort,
     ReportEscalated,
@@ -234,6 +235,7 @@ FACTS: list[Fact] = [
         number=1, reason="R.", lacking=(Lack(directorate="il", unit="ILS", year=2027, wanted=2, left=1),)
     ),
     Withdrawn(fingerprint="f", reasons="So."),
+    RecordRedacted(documents=("sha256:0",), kept=("sha256:1",), ended_at=START, years=10, directorate="il"),
     MessageRefused(fingerprint="f", message="sign_off", code="invalid", detail=""),
 ]
 
