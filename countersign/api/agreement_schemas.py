@@ -6,8 +6,8 @@ from datetime import date, datetime
 
 from pydantic import BaseModel
 
-from countersign.domain.facts import FundingAgreementsDrawnUp
 from countersign.domain.matter import Matter, Outcome
+from countersign.domain.payment_facts import FundingAgreementsDrawnUp
 
 
 class FundingAgreementView(BaseModel):

@@ -12,8 +12,9 @@ from countersign.api.errors import Problem, documented
 from countersign.api.schemas import Answered, Body, ReasonsBody
 from countersign.domain.agreement import Identifier, NoticeDays
 from countersign.domain.commands import PositiveAmount
-from countersign.domain.facts import ClosureCertified, TrancheClaimed
+from countersign.domain.facts import ClosureCertified
 from countersign.domain.notice import NoticeKind
+from countersign.domain.payment_facts import TrancheClaimed
 from countersign.domain.text import Reasons
 from countersign.store import documents, trail
 from countersign.workflows.initiative import InitiativeWorkflow

@@ -14,7 +14,8 @@ from countersign.api.errors import Problem, documented
 from countersign.api.schemas import Page
 from countersign.domain.agreement import MatterKind
 from countersign.domain.amendment import MOST
-from countersign.domain.facts import AmendmentAsked, FundingAgreementsDrawnUp
+from countersign.domain.facts import AmendmentAsked
+from countersign.domain.payment_facts import FundingAgreementsDrawnUp
 from countersign.store import documents, initiatives, trail
 from countersign.store.session import Database
 

@@ -8,16 +8,11 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from countersign.domain import lateness, suspension
-from countersign.domain.facts import (
-    Happened,
-    MatterEscalated,
-    MatterLapsed,
-    MatterReminded,
-    TrancheDiverged,
-)
+from countersign.domain.facts import Happened, MatterEscalated, MatterLapsed, MatterReminded
 from countersign.domain.funding import Tranche, diverges_at
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.matter import OVERDUE, REMINDERS, Matter, waiting_step
+from countersign.domain.payment_facts import TrancheDiverged
 
 
 def next_instant(state: InitiativeState) -> datetime | None:

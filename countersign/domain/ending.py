@@ -10,20 +10,12 @@ from countersign.domain.amounts import Amount
 from countersign.domain.canonical import content_hash
 from countersign.domain.commands import DisallowCosts, WriteOff, fingerprint
 from countersign.domain.errors import RuleBroken
-from countersign.domain.facts import (
-    CommitmentsReleased,
-    CostsDisallowed,
-    Happened,
-    MatterVoided,
-    ReportCutShort,
-    StageEntered,
-    TrancheClaimed,
-    TrancheWrittenOff,
-)
+from countersign.domain.facts import CostsDisallowed, Happened, MatterVoided, ReportCutShort, StageEntered
 from countersign.domain.ground_rules import head_of, said, without_part
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.matter import Outcome
 from countersign.domain.papers import accepted_of_partner
+from countersign.domain.payment_facts import CommitmentsReleased, TrancheClaimed, TrancheWrittenOff
 from countersign.domain.recovery import document, tranche, unspent
 from countersign.domain.reporting import FINISHED, ReportDue, ReportState
 from countersign.domain.stage import OWED, Stage

@@ -10,7 +10,8 @@ from countersign.domain.commands import (
     ExaminedReport,
 )
 from countersign.domain.errors import RuleBroken
-from countersign.domain.facts import Fact, Happened
+from countersign.domain.fact import Fact
+from countersign.domain.facts import Happened
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.matter import Caller
 from countersign.domain.stage import Stage

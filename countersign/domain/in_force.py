@@ -20,13 +20,13 @@ from countersign.domain.facts import (
     AmendmentMade,
     AmendmentNotified,
     AmendmentRejected,
-    FundingAgreementsDrawnUp,
     Happened,
     ReportScheduled,
 )
 from countersign.domain.funding import Planned, Share, Tranche
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.matter import Matter, Outcome
+from countersign.domain.payment_facts import FundingAgreementsDrawnUp
 from countersign.domain.proposal import ProposalSummary
 from countersign.domain.reporting import FINISHED, ReportDue
 from countersign.domain.stage import Stage

@@ -17,15 +17,13 @@ from countersign.domain.budget import Deferral
 from countersign.domain.budget import reason as why_it_waits
 from countersign.domain.commands import Answer, Seen, message_key
 from countersign.domain.errors import RuleBroken
+from countersign.domain.fact import Fact, FromMessage
 from countersign.domain.facts import (
     ACTIONS,
     AmendmentAsked,
     AmendmentMade,
     AmendmentRejected,
     Announced,
-    CommitmentsDeferred,
-    CommitmentsFixed,
-    CommitmentsReleased,
     ConditionCleared,
     ConditionsSet,
     ConflictDeclared,
@@ -33,9 +31,6 @@ from countersign.domain.facts import (
     DeadlineExtended,
     EvidenceGiven,
     EvidenceRefused,
-    Fact,
-    FromMessage,
-    FundingAgreementsDrawnUp,
     Happened,
     MatterDecided,
     MatterEscalated,
@@ -67,13 +62,19 @@ from countersign.domain.facts import (
     SuspensionAnnounced,
     SuspensionWithdrawn,
     TakenBack,
-    TranchesPlanned,
     VersionInForce,
 )
 from countersign.domain.funding import FundingAgreements, Tranche
 from countersign.domain.matter import OVERDUE, REMINDERS, Caller, Counted, Matter, Outcome
 from countersign.domain.model import Model
 from countersign.domain.notice import Notice, NoticeKind
+from countersign.domain.payment_facts import (
+    CommitmentsDeferred,
+    CommitmentsFixed,
+    CommitmentsReleased,
+    FundingAgreementsDrawnUp,
+    TranchesPlanned,
+)
 from countersign.domain.proposal import ProposalSummary
 from countersign.domain.reporting import FINISHED, Disallowed, ReportDue, ReportState
 from countersign.domain.stage import COMPLAINT_DAYS, OWED, PROMISED, TERMINAL, TRANSITIONS, Stage

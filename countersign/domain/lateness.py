@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from countersign.domain.agreement import MatterKind
+from countersign.domain.fact import Fact
 from countersign.domain.facts import (
-    Fact,
     Happened,
     ReportEscalated,
     ReportFellOverdue,

@@ -15,25 +15,27 @@ from typing import Final, NamedTuple
 
 from countersign.domain.amounts import Amount, total
 from countersign.domain.audit import AuditEntry
+from countersign.domain.fact import Fact
 from countersign.domain.facts import (
     AmendmentMade,
-    CommitmentsFixed,
-    CommitmentsReleased,
     CostsDisallowed,
-    Fact,
-    PaymentFailed,
     ReportAccepted,
     ReportSubmitted,
     StageEntered,
+)
+from countersign.domain.funding import PAID, BankOutcome, PaymentState, Share
+from countersign.domain.initiative import InitiativeState
+from countersign.domain.model import Model
+from countersign.domain.payment_facts import (
+    CommitmentsFixed,
+    CommitmentsReleased,
+    PaymentFailed,
     TrancheClaimed,
     TrancheInstructed,
     TranchePaid,
     TrancheRecovered,
     TrancheWrittenOff,
 )
-from countersign.domain.funding import PAID, BankOutcome, PaymentState, Share
-from countersign.domain.initiative import InitiativeState
-from countersign.domain.model import Model
 from countersign.domain.reporting import ReportState
 from countersign.domain.stage import OWED, PROMISED, Stage
 

@@ -18,8 +18,12 @@ from countersign.domain.commands import (
     fingerprint,
 )
 from countersign.domain.errors import RuleBroken
-from countersign.domain.facts import (
-    Happened,
+from countersign.domain.facts import Happened
+from countersign.domain.funding import BankOutcome, PaymentState, Share, Tranche
+from countersign.domain.ground_rules import in_stage, said, without_part
+from countersign.domain.initiative import InitiativeState
+from countersign.domain.mandate import PAYMENT
+from countersign.domain.payment_facts import (
     PaymentBooked,
     PaymentFailed,
     TrancheAuthorised,
@@ -29,10 +33,6 @@ from countersign.domain.facts import (
     TrancheResumed,
     TrancheSettled,
 )
-from countersign.domain.funding import BankOutcome, PaymentState, Share, Tranche
-from countersign.domain.ground_rules import in_stage, said, without_part
-from countersign.domain.initiative import InitiativeState
-from countersign.domain.mandate import PAYMENT
 from countersign.domain.stage import Stage
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from countersign.domain.amounts import Amount
 from countersign.domain.audit import AuditEntry
-from countersign.domain.facts import (
-    Fact,
+from countersign.domain.fact import Fact
+from countersign.domain.funding import BankOutcome, Instruction, PaymentState, Share, Tranche
+from countersign.domain.payment_facts import (
     PaymentBooked,
     PaymentFailed,
     TrancheAuthorised,
@@ -24,7 +25,6 @@ from countersign.domain.facts import (
     TrancheSettled,
     TrancheWrittenOff,
 )
-from countersign.domain.funding import BankOutcome, Instruction, PaymentState, Share, Tranche
 
 Tranches = tuple[Tranche, ...]
 Update = Callable[[Share], dict[str, Any]]

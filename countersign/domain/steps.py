@@ -21,18 +21,13 @@ from countersign.domain.decision import joint_decision
 from countersign.domain.errors import RuleBroken
 from countersign.domain.facts import (
     ClosureCertified,
-    CommitmentsDeferred,
-    CommitmentsFixed,
-    CommitmentsReleased,
     ConditionsSet,
     EligibilityChecked,
-    FundingAgreementsDrawnUp,
     Happened,
     MatterDecided,
     MatterOpened,
     MatterVoided,
     NewCondition,
-    PaymentBooked,
     PositionCountersigned,
     ReportAccepted,
     ReportReturned,
@@ -40,16 +35,23 @@ from countersign.domain.facts import (
     ReportsScheduled,
     StageEntered,
     Submitted,
-    TrancheFellDue,
-    TrancheInstructed,
-    TrancheReduced,
-    TranchesPlanned,
 )
 from countersign.domain.funding import DONE, FundingAgreements, Instruction, PaymentState, Tranche
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.matter import Matter, Outcome, Position
 from countersign.domain.model import Model
 from countersign.domain.papers import accepted_costs, closure_certificate, planned_tranches, subject_of
+from countersign.domain.payment_facts import (
+    CommitmentsDeferred,
+    CommitmentsFixed,
+    CommitmentsReleased,
+    FundingAgreementsDrawnUp,
+    PaymentBooked,
+    TrancheFellDue,
+    TrancheInstructed,
+    TrancheReduced,
+    TranchesPlanned,
+)
 from countersign.domain.reporting import ReportState
 from countersign.domain.stage import (
     COMPLAINABLE,

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from countersign.domain import retention
 from countersign.domain.errors import RuleBroken
-from countersign.domain.facts import CommitmentsReleased, Happened, RecordRedacted, StageEntered
+from countersign.domain.facts import Happened, RecordRedacted, StageEntered
+from countersign.domain.payment_facts import CommitmentsReleased
 from countersign.domain.projection import event_of
 from countersign.domain.retention import Rule
 from countersign.domain.stage import TERMINAL, Stage

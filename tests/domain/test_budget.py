@@ -8,9 +8,9 @@ from countersign.domain import budget, steps
 from countersign.domain.agreement import Budget, MatterKind
 from countersign.domain.amounts import Amount
 from countersign.domain.budget import Lack
-from countersign.domain.facts import CommitmentsDeferred, CommitmentsFixed
 from countersign.domain.ledger import Code, ledger_of
 from countersign.domain.matter import Response
+from countersign.domain.payment_facts import CommitmentsDeferred, CommitmentsFixed
 from countersign.domain.projection import Task, project, waited_for
 from countersign.domain.stage import Stage
 from tests.domain.lives import Life, two_sides

@@ -12,6 +12,7 @@ from countersign.domain.amendment import DueDate, Kind, Weight
 from countersign.domain.amounts import Amount
 from countersign.domain.budget import Lack
 from countersign.domain.canonical import canonical_json
+from countersign.domain.fact import Fact
 from countersign.domain.facts import (
     ACTIONS,
     AmendmentAsked,
@@ -19,9 +20,6 @@ from countersign.domain.facts import (
     AmendmentNotified,
     AmendmentRejected,
     ClosureCertified,
-    CommitmentsDeferred,
-    CommitmentsFixed,
-    CommitmentsReleased,
     ComplaintLodged,
     ConditionCleared,
     ConditionsSet,
@@ -31,8 +29,6 @@ from countersign.domain.facts import (
     EligibilityChecked,
     EvidenceGiven,
     EvidenceRefused,
-    Fact,
-    FundingAgreementsDrawnUp,
     Happened,
     MatterDecided,
     MatterEscalated,
@@ -42,8 +38,6 @@ from countersign.domain.facts import (
     MatterVoided,
     MessageRefused,
     NewCondition,
-    PaymentBooked,
-    PaymentFailed,
     PositionCountersigned,
     PositionReached,
     PositionWithdrawn,
@@ -71,6 +65,17 @@ from countersign.domain.facts import (
     Terminated,
     TerminationAnnounced,
     TerminationWithdrawn,
+    Withdrawn,
+)
+from countersign.domain.funding import FundingAgreement, FundingAgreements, Instruction, Share, Tranche
+from countersign.domain.matter import Outcome, Position, Response
+from countersign.domain.payment_facts import (
+    CommitmentsDeferred,
+    CommitmentsFixed,
+    CommitmentsReleased,
+    FundingAgreementsDrawnUp,
+    PaymentBooked,
+    PaymentFailed,
     TrancheAuthorised,
     TrancheClaimed,
     TrancheDiverged,
@@ -84,10 +89,7 @@ from countersign.domain.facts import (
     TrancheSettled,
     TranchesPlanned,
     TrancheWrittenOff,
-    Withdrawn,
 )
-from countersign.domain.funding import FundingAgreement, FundingAgreements, Instruction, Share, Tranche
-from countersign.domain.matter import Outcome, Position, Response
 from countersign.domain.proposal import summarise
 from countersign.domain.stage import Stage
 from tests.domain.lives import START, two_sides

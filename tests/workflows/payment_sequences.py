@@ -22,18 +22,11 @@ from countersign.domain.commands import (
     ReportPayment,
     ResumeTranche,
 )
-from countersign.domain.facts import (
-    ACTIONS,
-    Happened,
-    ReportEscalated,
-    ReportFellOverdue,
-    ReportReminded,
-    TrancheDiverged,
-    TrancheInstructed,
-)
+from countersign.domain.facts import ACTIONS, Happened, ReportEscalated, ReportFellOverdue, ReportReminded
 from countersign.domain.funding import BankOutcome, Share
 from countersign.domain.mandate import PAYMENT, Mandate, MandateKind
 from countersign.domain.matter import Caller, Response
+from countersign.domain.payment_facts import TrancheDiverged, TrancheInstructed
 from countersign.domain.reporting import ReportState
 from countersign.domain.stage import TERMINAL, Stage
 from countersign.store import initiatives, mandates

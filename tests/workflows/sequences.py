@@ -32,12 +32,11 @@ from countersign.domain.commands import (
     fingerprint,
 )
 from countersign.domain.errors import RuleBroken
+from countersign.domain.fact import Fact
 from countersign.domain.facts import (
     ACTIONS,
     ConditionsSet,
     DeadlineExtended,
-    Fact,
-    FundingAgreementsDrawnUp,
     Happened,
     MatterOpened,
     PositionCountersigned,
@@ -49,6 +48,7 @@ from countersign.domain.funding import FundingAgreements
 from countersign.domain.initiative import InitiativeState, entries_for
 from countersign.domain.mandate import Mandate
 from countersign.domain.matter import Caller, Matter, Outcome, Response, SignOff, waiting_step
+from countersign.domain.payment_facts import FundingAgreementsDrawnUp
 from countersign.domain.projection import Task
 from countersign.domain.proposal import Proposal, contact_key, summarise
 from countersign.domain.stage import COMPLAINABLE, OPENS, TERMINAL, Stage
