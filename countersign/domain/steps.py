@@ -160,9 +160,11 @@ def enter(
     """Go from one stage to the next, with the matter that the next one opens.
 
     Funding agreements that were drawn up from another version than the proposal has by now are of no use: then this
-    gives nothing, and they are to be drawn up anew.
+    gives nothing, and they are to be drawn up anew. Nor does the closing of what a payment came back of meanwhile.
     """
     if state.stage is not before or not _rests_on(state, drawn_up):
+        return []
+    if stage is Stage.CLOSED and not all_paid(state):
         return []
     is_reserved = state.reserved or before is Stage.CONTRACTING
     entered = StageEntered(

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from countersign.domain import ending, funding, recovery
+from countersign.domain import ending, funding, recovery, steps
 from countersign.domain.agreement import MatterKind
 from countersign.domain.amounts import Amount
 from countersign.domain.canonical import content_hash
@@ -423,3 +423,59 @@ def test_what_was_announced_does_not_end_what_all_sides_have_closed_meanwhile() 
     while life.go_on():
         pass
     assert (life.stage(), life.state.notices) == (Stage.CLOSED, ())
+
+
+# ---- what comes at the last moment
+
+
+def to_closing(percent: int) -> Life:
+    """An initiative whose closure is before the sides; the partners spent so much of what they asked for."""
+    life = active_life()
+    while life.stage() is not Stage.CLOSING:
+        assert life.go_on(percent)
+    return life
+
+
+def comes_back(life: Life, number: int, side: str) -> None:
+    """The bank says that the money of a part that was paid has come back."""
+    told = life.state.tranches[number - 1].shares[side].current[0]
+    assert life.bank(number, side, BankOutcome.RETURNED, told).status == "counted"
+
+
+@pytest.mark.parametrize("is_on_its_way", [False, True])
+def test_a_payment_that_came_back_before_the_closure_was_signed_is_in_the_claim_once_it_is_paid_again(
+    is_on_its_way: bool,
+) -> None:
+    life = to_closing(30)
+    comes_back(life, 1, "il")
+    if is_on_its_way:
+        life.authorise(1, "il")
+    life.all_sign()
+    assert not [one for one in life.state.tranches if one.is_recovery]
+    if not is_on_its_way:
+        life.authorise(1, "il")
+    life.confirm(1, "il")
+    paid, accepted = spent_of(life, "il", "ILS")
+    assert claim_of(life).amounts == (Amount(paid - accepted, "ILS"),)
+    everything_comes_back(life)
+    assert life.stage() is Stage.CLOSED
+
+
+def test_an_initiative_is_not_closed_over_a_payment_that_came_back_as_the_last_one_was_confirmed() -> None:
+    life = closed_with(100)
+    last = life.state.tranches[-1].number
+    for side in life.sides:
+        life.authorise(last, side)
+    life.confirm(last, "il")
+    before = life.state
+    life.confirm(last, "az")
+    assert life.stage() is Stage.CLOSED
+    # The same again, with the bank's word having its turn before the step that closes it.
+    life.state = before
+    comes_back(life, 1, "il")
+    assert steps.enter(life.state, Stage.CLOSING, Stage.CLOSED) == []
+    life.confirm(last, "az")
+    assert life.stage() is Stage.CLOSING
+    life.authorise(1, "il")
+    life.confirm(1, "il")
+    assert life.stage() is Stage.CLOSED
