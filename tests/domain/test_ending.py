@@ -479,3 +479,16 @@ def test_an_initiative_is_not_closed_over_a_payment_that_came_back_as_the_last_o
     life.authorise(1, "il")
     life.confirm(1, "il")
     assert life.stage() is Stage.CLOSED
+
+
+@pytest.mark.parametrize("outcome", list(BankOutcome))
+def test_a_claim_that_was_given_up_is_settled_whatever_a_bank_says_later(outcome: BankOutcome) -> None:
+    life = closed_with(30)
+    number = number_of(life)
+    life.authorise(number, "il")
+    (told,) = claim_of(life).current
+    assert life.write_off(number, "il").status == "counted"
+    assert life.bank(number, "il", outcome, told).code == "out_of_order"
+    assert claim_of(life).state is PaymentState.WRITTEN_OFF
+    balances = check(ledger_of(life.entries))
+    assert {place: minor for place, minor in book_of(life.state).balances.items() if minor} == balances
