@@ -492,3 +492,31 @@ def test_a_claim_that_was_given_up_is_settled_whatever_a_bank_says_later(outcome
     assert claim_of(life).state is PaymentState.WRITTEN_OFF
     balances = check(ledger_of(life.entries))
     assert {place: minor for place, minor in book_of(life.state).balances.items() if minor} == balances
+
+
+@pytest.mark.parametrize("suspended", [False, True])
+def test_what_was_held_back_over_a_divergence_is_not_let_go_after_a_termination(suspended: bool) -> None:
+    life = active_life()
+    for side in life.sides:
+        life.authorise(1, side)
+    life.confirm(1, "il")
+    life.now = life.state.reports[0].ends_at
+    life.pass_time(timedelta(0))
+    assert life.state.tranches[0].diverged_at is not None
+    life.report(1)
+    life.all_sign()
+    for side in life.sides:
+        life.authorise(2, side)
+    if suspended:
+        life.suspend("il")
+        life.pass_time(timedelta(days=life.state.terms.suspension.notice_days))
+        assert life.stage() is Stage.SUSPENDED
+        life.confirm(1, "az")
+    life.terminate("il")
+    life.pass_time(timedelta(days=life.state.terms.termination.notice_days))
+    assert life.stage() is Stage.TERMINATED
+    if not suspended:
+        life.confirm(1, "az")
+    assert {one.state for one in life.state.tranches[1].shares.values()} == {PaymentState.AUTHORISED}
+    no_accounts_come(life)
+    everything_comes_back(life)
