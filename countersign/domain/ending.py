@@ -172,8 +172,11 @@ def awaits_accounts(state: InitiativeState, now: datetime) -> bool:
 def claim_back(state: InitiativeState, now: datetime) -> list[Happened]:
     """What was paid and not spent is claimed back, once: after the closure was signed, or after a termination.
 
-    What the partners spent up to a termination they may report first.
+    What the partners spent up to a termination they may report first. While a payment that came back is paid again,
+    what is unspent is not known yet.
     """
+    if state.stage is Stage.CLOSING and _is_unsettled(state):
+        return []
     if wants_accounts(state) or awaits_accounts(state, now) or is_under_way(state):
         return []
     if state.stage not in (Stage.CLOSING, Stage.TERMINATED) or any(one.is_recovery for one in state.tranches):
@@ -182,6 +185,16 @@ def claim_back(state: InitiativeState, now: datetime) -> list[Happened]:
     if claimed is None:
         return []
     return [Happened(TrancheClaimed(tranche=claimed), subject=content_hash(document(state, claimed)))]
+
+
+def _is_unsettled(state: InitiativeState) -> bool:
+    """Whether a part that was let go has not been paid, or not again since it came back."""
+    return any(
+        share.is_let_go and share.state not in funding.DONE
+        for one in state.tranches
+        if not one.is_recovery
+        for share in one.shares.values()
+    )
 
 
 def is_recovered(state: InitiativeState) -> bool:

@@ -399,6 +399,8 @@ def check_report(
         raise RuleBroken("not_found", f"no payment of this part has the end-to-end id {end_to_end}")
     if told.amount != amount:
         raise RuleBroken("invalid", f"the payment is {told.amount}, the bank says {amount}")
+    if share.state is PaymentState.WRITTEN_OFF:
+        raise RuleBroken("out_of_order", "the claim was given up: its accounts are settled")
     if told.outcome is outcome:
         raise RuleBroken("out_of_order", f"that the payment is {outcome} is known already")
     if told.outcome is BankOutcome.RETURNED:

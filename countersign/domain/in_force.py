@@ -81,15 +81,18 @@ def schedule(
     """The reports under a version: those that have come stay, the later periods are cut anew.
 
     Raises:
-        RuleBroken: ``invalid``, when it would end before now.
+        RuleBroken: ``invalid``, when it would end before now, or leave no report to come.
     """
     if not is_rescheduled(state, summary):
         return tuple(map(_scheduled, state.reports))
     ends = period_ends(state, summary)
     kept = [one for one in state.reports if one.version or not one.is_open]
     reported = kept[-1].ends_at if kept else state.reports[0].starts_at
-    if ends[-1] <= now:  # and so before the end of whatever was reported
+    if ends[-1] <= now:
         raise RuleBroken("invalid", f"it would end at {ends[-1].isoformat()}, and that is past already")
+    if ends[-1] <= reported:
+        # A period is waived before it ends, too. The accounts rest on a final report that is still to come.
+        raise RuleBroken("invalid", f"its reports up to {reported.isoformat()} have come or are waived")
     scheduled = list(map(_scheduled, kept))
     for end in (one for one in ends if one > reported):
         scheduled.append(

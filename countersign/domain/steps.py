@@ -162,9 +162,11 @@ def enter(
     """Go from one stage to the next, with the matter that the next one opens.
 
     Funding agreements that were drawn up from another version than the proposal has by now are of no use: then this
-    gives nothing, and they are to be drawn up anew.
+    gives nothing, and they are to be drawn up anew. Nor does the closing of what a payment came back of meanwhile.
     """
     if state.stage is not before or not _rests_on(state, drawn_up):
+        return []
+    if stage is Stage.CLOSED and not all_paid(state):
         return []
     is_reserved = state.reserved or before is Stage.CONTRACTING
     entered = StageEntered(
@@ -342,12 +344,15 @@ def activate(state: InitiativeState, schedule: tuple[ReportScheduled, ...]) -> l
 def released(state: InitiativeState) -> tuple[Tranche, ...]:
     """The tranches of which a side's bank is to be told now; none while an earlier one is paid by some sides only.
 
-    What all sides had let go before a suspension goes on; what was held back then stays so until it is resumed.
+    What all sides had let go before a suspension goes on; what was held back then stays so until it is resumed, and
+    after a termination for good.
     """
-    if state.stage is Stage.SUSPENDED:
+    if state.stage in (Stage.SUSPENDED, Stage.TERMINATED):
         first = min((one.number for one in state.tranches if one.diverged_at is not None), default=None)
         return tuple(
-            one for one in state.tranches if one.is_authorised and (first is None or one.number <= first)
+            one
+            for one in state.tranches
+            if one.is_authorised and (one.is_recovery or first is None or one.number <= first)
         )
     return tuple(
         one for one in state.tranches if one.is_authorised and not funding.is_held_back(one, state.tranches)

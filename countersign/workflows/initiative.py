@@ -289,9 +289,13 @@ class InitiativeWorkflow(Mailbox):
             )
             return
         await self._keeping.take(lambda state, _: steps.release_closing_tranche(state))
-        await self._keeping.take(ending.claim_back)
-        await self._wait(lambda: steps.all_paid(self._state))
-        await self._go(Stage.CLOSING, Stage.CLOSED)
+        # Both are asked again of what stands by then: a payment may come back at the last moment.
+        await self._wait(
+            lambda: steps.all_paid(self._state) or bool(ending.claim_back(self._state, workflow.now()))
+        )
+        claimed = await self._keeping.take(ending.claim_back)
+        if not claimed.is_new:
+            await self._go(Stage.CLOSING, Stage.CLOSED)
 
     async def _await_complaint(self) -> None:
         """Let the refusal become final, or the decision be reopened by a complaint that both sides uphold."""

@@ -521,3 +521,30 @@ def test_a_minor_unit_too_many_by_rounding_keeps_nobody_from_an_amendment() -> N
     assert amend(life, renamed(body(life), "arava", "a@example.org")).status == "counted"
     assert amend(life, joined(body(life), "misal", "numune", 5)).status == "counted"
     assert life.state.amendments[-1].state is AmendmentState.MADE
+
+
+def test_no_version_ends_with_a_report_that_was_waived_before_its_time() -> None:
+    """Its accounts would rest on no final report, and the closing tranche would take the place of a paid one."""
+    life = active_life()
+    life.pay(1)
+    for number in (1, 2):
+        for side in life.sides:
+            life.waive(number, side)
+        life.pay(number + 1)
+    paid = asked_in(life.state)
+    answer = life.amend(**extended(body(life), -6))
+    assert refused(answer) == ("refused", "invalid")
+    assert "are waived" in (answer.detail or "")
+    assert (asked_in(life.state), life.stage()) == (paid, Stage.ACTIVE)
+
+
+def test_reports_waived_while_a_shortening_is_before_the_sides_turn_it_down() -> None:
+    life = active_life()
+    assert life.amend(**extended(body(life), -6)).status == "counted"
+    for number in (1, 2):
+        for side in life.sides:
+            life.waive(number, side)
+    life.all_sign()
+    assert life.state.amendments[-1].state is AmendmentState.REJECTED
+    assert [one.state for one in life.state.reports[:2]] == [ReportState.WAIVED] * 2
+    assert life.state.next_report() is life.state.reports[-1]

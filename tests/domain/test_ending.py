@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from countersign.domain import ending, funding, recovery
+from countersign.domain import ending, funding, recovery, steps
 from countersign.domain.agreement import MatterKind
 from countersign.domain.amounts import Amount
 from countersign.domain.canonical import content_hash
@@ -423,3 +423,100 @@ def test_what_was_announced_does_not_end_what_all_sides_have_closed_meanwhile() 
     while life.go_on():
         pass
     assert (life.stage(), life.state.notices) == (Stage.CLOSED, ())
+
+
+# ---- what comes at the last moment
+
+
+def to_closing(percent: int) -> Life:
+    """An initiative whose closure is before the sides; the partners spent so much of what they asked for."""
+    life = active_life()
+    while life.stage() is not Stage.CLOSING:
+        assert life.go_on(percent)
+    return life
+
+
+def comes_back(life: Life, number: int, side: str) -> None:
+    """The bank says that the money of a part that was paid has come back."""
+    told = life.state.tranches[number - 1].shares[side].current[0]
+    assert life.bank(number, side, BankOutcome.RETURNED, told).status == "counted"
+
+
+@pytest.mark.parametrize("is_on_its_way", [False, True])
+def test_a_payment_that_came_back_before_the_closure_was_signed_is_in_the_claim_once_it_is_paid_again(
+    is_on_its_way: bool,
+) -> None:
+    life = to_closing(30)
+    comes_back(life, 1, "il")
+    if is_on_its_way:
+        life.authorise(1, "il")
+    life.all_sign()
+    assert not [one for one in life.state.tranches if one.is_recovery]
+    if not is_on_its_way:
+        life.authorise(1, "il")
+    life.confirm(1, "il")
+    paid, accepted = spent_of(life, "il", "ILS")
+    assert claim_of(life).amounts == (Amount(paid - accepted, "ILS"),)
+    everything_comes_back(life)
+    assert life.stage() is Stage.CLOSED
+
+
+def test_an_initiative_is_not_closed_over_a_payment_that_came_back_as_the_last_one_was_confirmed() -> None:
+    life = closed_with(100)
+    last = life.state.tranches[-1].number
+    for side in life.sides:
+        life.authorise(last, side)
+    life.confirm(last, "il")
+    before = life.state
+    life.confirm(last, "az")
+    assert life.stage() is Stage.CLOSED
+    # The same again, with the bank's word having its turn before the step that closes it.
+    life.state = before
+    comes_back(life, 1, "il")
+    assert steps.enter(life.state, Stage.CLOSING, Stage.CLOSED) == []
+    life.confirm(last, "az")
+    assert life.stage() is Stage.CLOSING
+    life.authorise(1, "il")
+    life.confirm(1, "il")
+    assert life.stage() is Stage.CLOSED
+
+
+@pytest.mark.parametrize("outcome", list(BankOutcome))
+def test_a_claim_that_was_given_up_is_settled_whatever_a_bank_says_later(outcome: BankOutcome) -> None:
+    life = closed_with(30)
+    number = number_of(life)
+    life.authorise(number, "il")
+    (told,) = claim_of(life).current
+    assert life.write_off(number, "il").status == "counted"
+    assert life.bank(number, "il", outcome, told).code == "out_of_order"
+    assert claim_of(life).state is PaymentState.WRITTEN_OFF
+    balances = check(ledger_of(life.entries))
+    assert {place: minor for place, minor in book_of(life.state).balances.items() if minor} == balances
+
+
+@pytest.mark.parametrize("suspended", [False, True])
+def test_what_was_held_back_over_a_divergence_is_not_let_go_after_a_termination(suspended: bool) -> None:
+    life = active_life()
+    for side in life.sides:
+        life.authorise(1, side)
+    life.confirm(1, "il")
+    life.now = life.state.reports[0].ends_at
+    life.pass_time(timedelta(0))
+    assert life.state.tranches[0].diverged_at is not None
+    life.report(1)
+    life.all_sign()
+    for side in life.sides:
+        life.authorise(2, side)
+    if suspended:
+        life.suspend("il")
+        life.pass_time(timedelta(days=life.state.terms.suspension.notice_days))
+        assert life.stage() is Stage.SUSPENDED
+        life.confirm(1, "az")
+    life.terminate("il")
+    life.pass_time(timedelta(days=life.state.terms.termination.notice_days))
+    assert life.stage() is Stage.TERMINATED
+    if not suspended:
+        life.confirm(1, "az")
+    assert {one.state for one in life.state.tranches[1].shares.values()} == {PaymentState.AUTHORISED}
+    no_accounts_come(life)
+    everything_comes_back(life)

@@ -80,7 +80,8 @@ class AmendedLife(RuleBasedStateMachine):
             for side, share in tranche.shares.items()
             if share.state is PaymentState.DUE
         ]
-        if due:
+        # A report that was returned and does not come again has suspended it: then nothing is let go.
+        if due and self.life.stage() is not Stage.SUSPENDED:
             first = data.draw(st.sampled_from(due))
             self.life.untold = {first[1]} if untold else set()
             for number, side in [one for one in due if one == first or (others and one[0] == first[0])]:
