@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from countersign.cli.client import (
+    Api,
     AsOption,
     InitiativeArgument,
     KeyOption,
@@ -64,7 +65,8 @@ def suspend(
     with calling(home, url, name, as_json) as caller:
         path = initiative_path(initiative, "/suspension")
         answered = caller.post(path, body, key=checked_key(key))
-    tell_answered(answered, f"The suspension of {initiative} is announced", as_json)
+        done = _done(caller, initiative, "suspension", "suspended")
+    tell_answered(answered, done, as_json)
 
 
 def ask_resumption(
@@ -98,7 +100,8 @@ def terminate(
     with calling(home, url, name, as_json) as caller:
         path = initiative_path(initiative, "/termination")
         answered = caller.post(path, body, key=checked_key(key))
-    tell_answered(answered, f"The termination of {initiative} is announced", as_json)
+        done = _done(caller, initiative, "termination", "terminated")
+    tell_answered(answered, done, as_json)
 
 
 def take_back(
@@ -211,3 +214,10 @@ def write_off(
         path = initiative_path(initiative, f"/tranches/{tranche}/{own}/write-off")
         answered = caller.post(path, {"reasons": reasons}, key=checked_key(key))
     tell_answered(answered, f"What {own} claims with tranche {tranche} is given up", as_json)
+
+
+def _done(caller: Api, initiative: str, notice: str, stage: str) -> str:
+    """Whether it came about at once, or is announced."""
+    if caller.get(initiative_path(initiative))["stage"] == stage:
+        return f"{initiative} is {stage}"
+    return f"The {notice} of {initiative} is announced"
