@@ -520,3 +520,48 @@ def test_what_was_held_back_over_a_divergence_is_not_let_go_after_a_termination(
     assert {one.state for one in life.state.tranches[1].shares.values()} == {PaymentState.AUTHORISED}
     no_accounts_come(life)
     everything_comes_back(life)
+
+
+def test_what_was_let_go_after_a_divergence_was_over_goes_on_after_a_termination() -> None:
+    life = active_life()
+    for side in life.sides:
+        life.authorise(1, side)
+    life.confirm(1, "il")
+    life.now = life.state.reports[0].ends_at
+    life.pass_time(timedelta(0))
+    life.confirm(1, "az")
+    life.report(1)
+    life.all_sign()
+    life.pass_time(timedelta(days=1))
+    life.untold = {"az"}
+    for side in life.sides:
+        life.authorise(2, side)
+    life.terminate("il")
+    life.pass_time(timedelta(days=life.state.terms.termination.notice_days))
+    life.confirm(2, "il")
+    assert (life.stage(), life.state.tranches[1].shares["az"].state) == (
+        Stage.TERMINATED,
+        PaymentState.AUTHORISED,
+    )
+    assert ending.is_under_way(life.state)
+    life.untold = set()
+    life.pass_time(timedelta(0))
+    life.confirm(2, "az")
+    no_accounts_come(life)
+    everything_comes_back(life)
+
+
+def test_a_report_that_was_refused_before_a_termination_does_not_cost_the_partners_their_accounts() -> None:
+    life = paid_life()
+    life.pass_time(life.state.reports[0].ends_at - life.now)
+    life.report(1)
+    life.all_sign(Response.REFUSE)
+    life.pass_time(timedelta(days=1))
+    life.terminate("il")
+    life.pass_time(timedelta(days=life.state.terms.termination.notice_days))
+    assert ending.awaits_accounts(life.state, life.now)
+    assert not [one for one in life.state.tranches if one.is_recovery]
+    assert life.report(1, 50).status == "counted"
+    life.all_sign(Response.REFUSE)
+    paid, accepted = spent_of(life, "il", "ILS")
+    assert (claim_of(life).amounts, accepted) == ((Amount(paid, "ILS"),), 0)
