@@ -565,3 +565,28 @@ def test_a_report_that_was_refused_before_a_termination_does_not_cost_the_partne
     life.all_sign(Response.REFUSE)
     paid, accepted = spent_of(life, "il", "ILS")
     assert (claim_of(life).amounts, accepted) == ((Amount(paid, "ILS"),), 0)
+
+
+@pytest.mark.parametrize("recovered", [False, True])
+def test_what_a_claim_is_on_cannot_come_back_twice(recovered: bool) -> None:
+    """The ledger, and the database, take no more back than was paid: an initiative would stand still for good."""
+    life = paid_life()
+    life.terminate("il")
+    life.pass_time(timedelta(days=life.state.terms.termination.notice_days))
+    no_accounts_come(life)
+    number = number_of(life)
+    life.authorise(number, "il")
+    told = life.state.tranches[0].shares["il"].current[0]
+    if recovered:
+        life.confirm(number, "il")
+        assert life.bank(1, "il", BankOutcome.RETURNED, told).code == "out_of_order"
+    else:
+        comes_back(life, 1, "il")
+        assert life.confirm(number, "il").code == "out_of_order"
+        (claimed,) = claim_of(life).current
+        assert life.bank(number, "il", BankOutcome.BOOKED, claimed).code == "out_of_order"
+        assert life.write_off(number, "il").status == "counted"
+    life.authorise(number, "az")
+    life.confirm(number, "az")
+    assert life.state.is_over
+    check(ledger_of(life.entries))
