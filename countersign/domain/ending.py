@@ -162,8 +162,11 @@ def awaits_accounts(state: InitiativeState, now: datetime) -> bool:
     report = last_accounts(state)
     if not state.winding_up or report is None or report.state in FINISHED:
         return False
-    decided = state.last_matter(MatterKind.REPORT)
-    if any(one.is_recovery for one in state.tranches) or (decided and decided.outcome is Outcome.REFUSED):
+    decided, ended_at = state.last_matter(MatterKind.REPORT), state.stage_since
+    # What was refused before the termination was another report, on less time.
+    is_new = decided is not None and ended_at is not None and decided.opened_at >= ended_at
+    is_refused = is_new and decided is not None and decided.outcome is Outcome.REFUSED
+    if is_refused or any(one.is_recovery for one in state.tranches):
         return False
     until = accounts_until(state)
     return until is None or now < until

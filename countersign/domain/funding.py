@@ -199,6 +199,11 @@ class Tranche(Model):
         """Whether it was told that only some sides had paid, and some have still not."""
         return self.diverged_at is not None and not self.is_paid
 
+    def was_diverged(self, at: datetime | None) -> bool:
+        """Whether it was told that only some sides had paid, and some had not by then; of no instant, no."""
+        paid = [share.paid_at for share in self.shares.values() if share.paid_at]
+        return at is not None and self.diverged_at is not None and any(one >= at for one in paid)
+
     @property
     def is_let_go(self) -> bool:
         """Whether every side has let its part go: the linked release. A claim is linked to nobody else's."""
@@ -300,13 +305,14 @@ def diverges_at(tranche: Tranche, limit_days: int | None) -> datetime | None:
     return min(paid) + timedelta(days=limit_days)
 
 
-def is_held_back(tranche: Tranche, tranches: Iterable[Tranche]) -> bool:
+def is_held_back(tranche: Tranche, tranches: Iterable[Tranche], stopped: datetime | None = None) -> bool:
     """Whether no bank is told of a tranche for now: an earlier one was paid by some sides only.
 
-    What is claimed back never is: the more one side has paid alone, the more it has to claim.
+    What is claimed back never is: the more one side has paid alone, the more it has to claim. Once the initiative was
+    ``stopped``, it stays so although the earlier one is paid since.
     """
     return not tranche.is_recovery and any(
-        one.is_diverged and one.number < tranche.number for one in tranches
+        one.number < tranche.number and (one.is_diverged or one.was_diverged(stopped)) for one in tranches
     )
 
 

@@ -102,7 +102,8 @@ class InitiativeState(Model):
     ``sequence`` and ``head`` are those of the last audit entry. ``answers`` are the messages seen, by
     :func:`commands.message_key`. ``reserved`` is whether the commitments are promised and not owed yet,
     ``deferral`` that they can't be, as too little money is left; ``winding_up`` that a terminated one
-    still has money under way, or to come back. ``notices`` are what sides announced and what has not taken effect;
+    still has money under way, or to come back; ``stopped_since`` is when it was suspended or terminated, whichever was
+    first. ``notices`` are what sides announced and what has not taken effect;
     ``suspended_for`` is the late report by which it is suspended, ``to_resume`` that this one was accepted since.
     """
 
@@ -126,6 +127,7 @@ class InitiativeState(Model):
     commitments: dict[str, tuple[Amount, ...]] = Field(default_factory=dict)
     reserved: bool = False
     winding_up: bool = False
+    stopped_since: datetime | None = None
     notices: tuple[Notice, ...] = ()
     suspended_for: int | None = None
     to_resume: bool = False
@@ -291,6 +293,7 @@ def _changes(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str,
                 "reserved": stage is not Stage.TERMINATED
                 and (bool(keeps) or (state.reserved and stage in PROMISED)),
                 "winding_up": stage is Stage.TERMINATED and bool(keeps),
+                "stopped_since": _stopped_since(state, stage, at),
                 "deferral": None,
                 "notices": tuple(
                     one for one in state.notices if one.kind is NoticeKind.TERMINATION and stage in OWED
@@ -345,6 +348,12 @@ def _changes(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str,
                 or _changes_by_amendments(state, fact, entry)
                 or _changes_while_active(state, fact, entry)
             )
+
+
+def _stopped_since(state: InitiativeState, stage: Stage, at: datetime) -> datetime | None:
+    if stage not in (Stage.SUSPENDED, Stage.TERMINATED):
+        return None
+    return (state.stopped_since or state.stage_since) if state.stage is Stage.SUSPENDED else at
 
 
 def _changes_in_matters(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str, Any]:

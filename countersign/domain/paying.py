@@ -33,6 +33,7 @@ from countersign.domain.payment_facts import (
     TrancheResumed,
     TrancheSettled,
 )
+from countersign.domain.recovery import within_what_was_paid
 from countersign.domain.stage import Stage
 
 
@@ -51,13 +52,13 @@ def receive(
         case AuthoriseTranche():
             return authorise(state, command, now, mandates)
         case ConfirmTranche():
-            return confirm(state, command, now, mandates)
+            return within_what_was_paid(state, confirm(state, command, now, mandates), now)
         case HoldTranche():
             return hold(state, command)
         case ResumeTranche():
             return resume(state, command)
         case ReportPayment():
-            return report_payment(state, command)
+            return within_what_was_paid(state, report_payment(state, command), now)
 
 
 def authorise(

@@ -360,6 +360,8 @@ def _payers(state: InitiativeState, tranche: Tranche, since: datetime) -> Iterat
         if stopped and task not in (Task.INSTRUCT, Task.CONFIRM):
             continue
         if task is Task.INSTRUCT and tranche not in steps.released(state):
+            if ended:
+                continue  # it goes out no more
             task = Task.HELD_BACK
         yield Waiting(
             task=task,

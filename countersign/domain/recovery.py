@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from countersign.domain import funding
-from countersign.domain.amounts import Amount, split
-from countersign.domain.funding import PaymentState, Share, Tranche
-from countersign.domain.initiative import InitiativeState
+from countersign.domain.amounts import Amount, split, total
+from countersign.domain.errors import RuleBroken
+from countersign.domain.facts import Happened
+from countersign.domain.funding import BankOutcome, PaymentState, Share, Tranche
+from countersign.domain.initiative import InitiativeState, entries_for
 from countersign.domain.papers import accepted_costs, accepted_of_partner
 
 
@@ -35,6 +40,40 @@ def claims(state: InitiativeState, side: str) -> dict[str, tuple[Amount, ...]]:
             if part.minor:
                 asked.setdefault(partner, []).append(part)
     return {partner: tuple(some) for partner, some in asked.items()}
+
+
+def within_what_was_paid(state: InitiativeState, happened: list[Happened], now: datetime) -> list[Happened]:
+    """The same facts, unless more would have come back to a side than it has paid: the ledger takes no such thing.
+
+    Raises:
+        RuleBroken: ``out_of_order``.
+    """
+    tranches = entries_for(state, happened, now)[0].tranches
+    for side in state.commitments:
+        left: Counter[str] = Counter()
+        for one in tranches:
+            share = one.shares.get(side)
+            if share is None:
+                continue
+            is_whole = share.state in (*funding.PAID, PaymentState.RECOVERED)
+            if one.is_recovery:
+                came = [told.amount for told in share.current if share.has_paid(told)]
+                left.subtract(_minor(share.amounts if is_whole else came))
+            elif is_whole:
+                left.update(_minor(share.amounts))
+            else:
+                # Told to the bank and not returned: what nobody confirmed yet may have been booked.
+                told = [one.amount for one in share.current if one.outcome is not BankOutcome.RETURNED]
+                left.update(_minor(told))
+        if any(minor < 0 for minor in left.values()):
+            raise RuleBroken(
+                "out_of_order", f"more would have come back to {side!r} than it has paid by then"
+            )
+    return happened
+
+
+def _minor(amounts: Iterable[Amount]) -> dict[str, int]:
+    return {unit: one.minor for unit, one in total(amounts).items()}
 
 
 def _received(tranches: tuple[Tranche, ...], side: str, unit: str) -> dict[str, int]:

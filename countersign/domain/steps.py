@@ -347,16 +347,15 @@ def released(state: InitiativeState) -> tuple[Tranche, ...]:
     What all sides had let go before a suspension goes on; what was held back then stays so until it is resumed, and
     after a termination for good.
     """
-    if state.stage in (Stage.SUSPENDED, Stage.TERMINATED):
-        first = min((one.number for one in state.tranches if one.diverged_at is not None), default=None)
-        return tuple(
-            one
-            for one in state.tranches
-            if one.is_authorised and (one.is_recovery or first is None or one.number <= first)
-        )
+    since = (state.stopped_since or state.stage_since) if state.stage in _STOPPED else None
     return tuple(
-        one for one in state.tranches if one.is_authorised and not funding.is_held_back(one, state.tranches)
+        one
+        for one in state.tranches
+        if one.is_authorised and not funding.is_held_back(one, state.tranches, since)
     )
+
+
+_STOPPED = (Stage.SUSPENDED, Stage.TERMINATED)
 
 
 def to_instruct(state: InitiativeState, tranche: Tranche) -> dict[str, tuple[Instruction, ...]]:

@@ -388,11 +388,12 @@ class InitiativeWorkflow(Mailbox):
     async def _offer_freed_money(self) -> None:
         """Whenever this initiative gives something back, have those who wait for money look again."""
         while True:
-            await workflow.wait_condition(lambda: self._keeper is not None and self._keeper.freed)
+            await workflow.wait_condition(lambda: self._keeping.offered < self._keeping.freed)
+            freed = self._keeping.freed
             await workflow.execute_local_activity(
                 "offer_money", self._state.terms.agreement, **options.LOOK_UP
             )
-            self._keeping.freed = False
+            self._keeping.offered = freed  # what came free meanwhile is told again
 
     async def _settle_amendments(self) -> None:
         """Whenever an amendment is decided, lapses or is overtaken, have it take effect or come to nothing."""
@@ -406,7 +407,9 @@ class InitiativeWorkflow(Mailbox):
     def _is_quiet(self) -> bool:
         """Whether no message is under way, nothing is still to be settled, and everybody was told who is to be told."""
         is_settled = not in_force.is_decided(self._state)
-        return workflow.all_handlers_finished() and is_settled and not self._keeping.freed
+        return (
+            workflow.all_handlers_finished() and is_settled and self._keeping.offered == self._keeping.freed
+        )
 
     async def _activate(self) -> None:
         """Schedule the reports from today on, and begin."""

@@ -71,8 +71,9 @@ class Keeper:
         self.state = state
         self.turn = asyncio.Lock()
         self._answered: dict[str, datetime] = {}
-        self.freed = False
-        """Whether a step gave back money, or a place in the queue for it, and nobody was told yet."""
+        self.freed = 0
+        """How many steps gave back money, or a place in the queue for it; and of how many those who wait were told."""
+        self.offered = 0
 
     async def receive(self, command: AnyCommand) -> Answer:
         """Decide on a message, record it as counted or refused, and answer; the same id again, the same answer."""
@@ -137,7 +138,7 @@ class Keeper:
         if recorded.standing:
             after = replay(before, recorded.standing)
         self.state = after
-        self.freed = self.freed or (before.deferral is not None and after.deferral is None)
+        self.freed += before.deferral is not None and after.deferral is None
         if before.stage is not after.stage and after.stage is not None:
             workflow.upsert_search_attributes([options.STAGE.value_set(after.stage.value)])
         return recorded
@@ -186,7 +187,7 @@ class Keeper:
         recorded: Recorded = await workflow.execute_local_activity(
             activity, args=[step, *more, questions], result_type=Recorded, **options.RECORD
         )
-        self.freed = self.freed or any(one.code == Code.COMMITMENT_RELEASED for one in following.ledger)
+        self.freed += any(one.code == Code.COMMITMENT_RELEASED for one in following.ledger)
         self._answered |= dict(zip(map(_asked, questions), recorded.deadlines, strict=False))
         return recorded
 

@@ -520,3 +520,73 @@ def test_what_was_held_back_over_a_divergence_is_not_let_go_after_a_termination(
     assert {one.state for one in life.state.tranches[1].shares.values()} == {PaymentState.AUTHORISED}
     no_accounts_come(life)
     everything_comes_back(life)
+
+
+def test_what_was_let_go_after_a_divergence_was_over_goes_on_after_a_termination() -> None:
+    life = active_life()
+    for side in life.sides:
+        life.authorise(1, side)
+    life.confirm(1, "il")
+    life.now = life.state.reports[0].ends_at
+    life.pass_time(timedelta(0))
+    life.confirm(1, "az")
+    life.report(1)
+    life.all_sign()
+    life.pass_time(timedelta(days=1))
+    life.untold = {"az"}
+    for side in life.sides:
+        life.authorise(2, side)
+    life.terminate("il")
+    life.pass_time(timedelta(days=life.state.terms.termination.notice_days))
+    life.confirm(2, "il")
+    assert (life.stage(), life.state.tranches[1].shares["az"].state) == (
+        Stage.TERMINATED,
+        PaymentState.AUTHORISED,
+    )
+    assert ending.is_under_way(life.state)
+    life.untold = set()
+    life.pass_time(timedelta(0))
+    life.confirm(2, "az")
+    no_accounts_come(life)
+    everything_comes_back(life)
+
+
+def test_a_report_that_was_refused_before_a_termination_does_not_cost_the_partners_their_accounts() -> None:
+    life = paid_life()
+    life.pass_time(life.state.reports[0].ends_at - life.now)
+    life.report(1)
+    life.all_sign(Response.REFUSE)
+    life.pass_time(timedelta(days=1))
+    life.terminate("il")
+    life.pass_time(timedelta(days=life.state.terms.termination.notice_days))
+    assert ending.awaits_accounts(life.state, life.now)
+    assert not [one for one in life.state.tranches if one.is_recovery]
+    assert life.report(1, 50).status == "counted"
+    life.all_sign(Response.REFUSE)
+    paid, accepted = spent_of(life, "il", "ILS")
+    assert (claim_of(life).amounts, accepted) == ((Amount(paid, "ILS"),), 0)
+
+
+@pytest.mark.parametrize("recovered", [False, True])
+def test_what_a_claim_is_on_cannot_come_back_twice(recovered: bool) -> None:
+    """The ledger, and the database, take no more back than was paid: an initiative would stand still for good."""
+    life = paid_life()
+    life.terminate("il")
+    life.pass_time(timedelta(days=life.state.terms.termination.notice_days))
+    no_accounts_come(life)
+    number = number_of(life)
+    life.authorise(number, "il")
+    told = life.state.tranches[0].shares["il"].current[0]
+    if recovered:
+        life.confirm(number, "il")
+        assert life.bank(1, "il", BankOutcome.RETURNED, told).code == "out_of_order"
+    else:
+        comes_back(life, 1, "il")
+        assert life.confirm(number, "il").code == "out_of_order"
+        (claimed,) = claim_of(life).current
+        assert life.bank(number, "il", BankOutcome.BOOKED, claimed).code == "out_of_order"
+        assert life.write_off(number, "il").status == "counted"
+    life.authorise(number, "az")
+    life.confirm(number, "az")
+    assert life.state.is_over
+    check(ledger_of(life.entries))

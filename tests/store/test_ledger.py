@@ -13,14 +13,19 @@ from asyncpg import CheckViolationError
 from sqlalchemy import insert, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from countersign.domain import ending
 from countersign.domain.amounts import Amount
+from countersign.domain.funding import BankOutcome
 from countersign.domain.ledger import Account, Entry, Transaction, book_of, ledger_of
+from countersign.domain.proposal import Proposal
 from countersign.domain.stage import Stage
 from countersign.runtime.embedded.services import Services
 from countersign.runtime.migrate import alembic_config, migrate
 from countersign.store import documents, ledger, record
 from countersign.store import tables as t
 from countersign.store.session import Database
+from tests.amendments import joined
+from tests.people import minimal_proposal
 from tests.store.making import Steps
 
 pytestmark = pytest.mark.services
@@ -338,3 +343,26 @@ async def test_what_was_on_record_before_there_was_a_ledger_is_posted_by_the_mig
 
 def test_amounts_of_the_ledger_are_those_of_the_commitment() -> None:
     assert Amount(BEYOND - 1, "ILS") == Steps().begin().reach(Stage.CONTRACTING).state.commitments["il"][0]
+
+
+async def test_money_comes_back_of_what_the_bank_has_booked_of_a_part_that_failed(database: Database) -> None:
+    """Two partners in one part: one payment arrives, the other comes back; then the initiative is ended."""
+    body = joined(minimal_proposal(), "zarf", "dugma", 30_000_00)
+    life = Steps(proposal=Proposal.model_validate(body))
+    life.begin().reach(Stage.ACTIVE)
+    for side in life.sides:
+        life.authorise(1, side)
+    first, second = life.state.tranches[0].shares["il"].instructions
+    assert life.bank(1, "il", BankOutcome.BOOKED, first).status == "counted"
+    assert life.bank(1, "il", BankOutcome.RETURNED, second).status == "counted"
+    life.confirm(1, "az")
+    life.terminate("il")
+    until = ending.accounts_until(life.state)
+    assert until is not None
+    life.pass_time(until - life.now)
+    (claimed,) = [one for one in life.state.tranches if one.is_recovery]
+    assert claimed.shares["il"].amounts == (first.amount,)
+    assert life.authorise(claimed.number, "il").status == "counted"
+    assert life.confirm(claimed.number, "il").status == "counted"
+    await written(database, life)
+    assert await on_record(database, life) == ledger_of(life.entries)
