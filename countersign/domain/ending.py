@@ -11,7 +11,7 @@ from countersign.domain.canonical import content_hash
 from countersign.domain.commands import DisallowCosts, WriteOff, fingerprint
 from countersign.domain.errors import RuleBroken
 from countersign.domain.facts import CostsDisallowed, Happened, MatterVoided, ReportCutShort, StageEntered
-from countersign.domain.ground_rules import head_of, said, without_part
+from countersign.domain.ground_rules import certifier_of, head_of, is_closed_by_all, said
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.matter import Outcome
 from countersign.domain.papers import accepted_of_partner
@@ -47,16 +47,10 @@ def disallow(state: InitiativeState, command: DisallowCosts) -> list[Happened]:
     What was paid for them is then unspent, and claimed back with the rest at the end. A closure that is before the
     sides rests on other figures: it is put anew.
     """
-    side, caller = command.caller.directorate or "", command.caller
-    chain = state.terms.chains[MatterKind.REPORT].get(side, ())
-    if not {step.office for step in chain} & set(caller.offices):
-        raise RuleBroken("not_your_office", "whoever certifies a side's costs takes that back")
-    without_part(state, caller)
+    side = certifier_of(state, command.caller, "takes that back")
     if not (state.stage in OWED or state.winding_up):
         raise RuleBroken("stage_closed", f"the initiative is {state.stage}")
-    closure = state.last_matter(MatterKind.CLOSURE)
-    is_settled = closure is not None and closure.decision is not None and state.stage is Stage.CLOSING
-    if is_settled or any(one.is_recovery for one in state.tranches):
+    if is_closed_by_all(state) or any(one.is_recovery for one in state.tranches):
         raise RuleBroken("stage_closed", "the accounts are settled: what is unspent is claimed already")
     if state.proposal.partners.get(command.partner) != side:
         raise RuleBroken("not_found", f"{side!r} has no partner {command.partner!r}")
@@ -77,7 +71,8 @@ def disallow(state: InitiativeState, command: DisallowCosts) -> list[Happened]:
         fingerprint=fingerprint(command),
     )
     happened = [said(command, fact, subject=report.content_hash)]
-    if closure is not None and closure.is_open:
+    closure = state.open_matter(MatterKind.CLOSURE)
+    if closure is not None:
         voided = MatterVoided(matter=closure.number, reason="costs were disallowed")
         happened.append(Happened(voided, subject=closure.content_hash))
     return happened

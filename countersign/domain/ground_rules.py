@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from countersign.domain.agreement import MatterKind
 from countersign.domain.commands import (
     AnyCommand,
     Command,
@@ -81,3 +82,23 @@ def head_of(state: InitiativeState, caller: Caller) -> str:
         raise RuleBroken("not_your_office", "the office that speaks for a side does this")
     without_part(state, caller)
     return side
+
+
+def certifier_of(state: InitiativeState, caller: Caller, does: str) -> str:
+    """The side whose costs the caller certifies, by an office of its chain for reports; ``does`` says what is refused.
+
+    Raises:
+        RuleBroken: ``not_your_office`` or ``conflict_of_interest``.
+    """
+    side = caller.directorate or ""
+    chain = state.terms.chains[MatterKind.REPORT].get(side, ())
+    if not {step.office for step in chain} & set(caller.offices):
+        raise RuleBroken("not_your_office", f"whoever certifies a side's costs {does}")
+    without_part(state, caller)
+    return side
+
+
+def is_closed_by_all(state: InitiativeState) -> bool:
+    """Whether every side has signed the closure, and only what is unspent is still to come back."""
+    closure = state.last_matter(MatterKind.CLOSURE)
+    return state.stage is Stage.CLOSING and closure is not None and closure.decision is not None

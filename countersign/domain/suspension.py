@@ -24,7 +24,7 @@ from countersign.domain.facts import (
     TerminationAnnounced,
     TerminationWithdrawn,
 )
-from countersign.domain.ground_rules import by_applicant, head_of, in_stage, said
+from countersign.domain.ground_rules import by_applicant, head_of, in_stage, is_closed_by_all, said
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.lateness import enter_suspended
 from countersign.domain.matter import Matter, Outcome
@@ -77,7 +77,7 @@ def terminate(state: InitiativeState, command: Terminate, now: datetime) -> list
     """A side ends the initiative for all of them, by the office that speaks for it."""
     side = head_of(state, command.caller)
     in_stage(state, *OWED)
-    if _is_closed_by_all(state):
+    if is_closed_by_all(state):
         raise RuleBroken("stage_closed", "the closure is signed already")
     effective_at = _effective_at(state, NoticeKind.TERMINATION, side, command, now)
     common = {"directorate": side, "reasons": command.reasons, "fingerprint": fingerprint(command)}
@@ -139,11 +139,6 @@ def _announced(state: InitiativeState, kind: NoticeKind, side: str) -> Notice | 
     return next((one for one in state.notices if (one.kind, one.directorate) == (kind, side)), None)
 
 
-def _is_closed_by_all(state: InitiativeState) -> bool:
-    closure = state.last_matter(MatterKind.CLOSURE)
-    return state.stage is Stage.CLOSING and closure is not None and closure.decision is not None
-
-
 # ---- what time brings about
 
 
@@ -170,7 +165,7 @@ def passed(state: InitiativeState, now: datetime) -> list[Happened]:
 
 def _in_force(state: InitiativeState) -> list[Notice]:
     """What was announced and can take effect: only what is active is suspended, what all have closed does not end."""
-    if _is_closed_by_all(state):
+    if is_closed_by_all(state):
         return []
     return [one for one in state.notices if one.kind is NoticeKind.TERMINATION or state.stage is Stage.ACTIVE]
 

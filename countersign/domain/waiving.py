@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from countersign.domain.agreement import MatterKind
 from countersign.domain.commands import WaiveReport, fingerprint
 from countersign.domain.errors import RuleBroken
 from countersign.domain.facts import Happened, ReportWaived, ReportWaiverGiven
-from countersign.domain.ground_rules import in_stage, said, without_part
+from countersign.domain.ground_rules import certifier_of, in_stage, said
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.stage import Stage
 from countersign.domain.steps import released_by_report
@@ -17,11 +16,7 @@ def waive(state: InitiativeState, command: WaiveReport) -> list[Happened]:
 
     What a period cost is certified with the next report then. The final one is never waived: the accounts rest on it.
     """
-    side = command.caller.directorate or ""
-    chain = state.terms.chains[MatterKind.REPORT].get(side, ())
-    if not {step.office for step in chain} & set(command.caller.offices):
-        raise RuleBroken("not_your_office", "whoever certifies a side's costs waives a report for it")
-    without_part(state, command.caller)
+    side = certifier_of(state, command.caller, "waives a report for it")
     in_stage(state, Stage.ACTIVE, Stage.SUSPENDED)
     report = state.report(command.report)
     if report is None:
