@@ -13,8 +13,8 @@ from uuid import NAMESPACE_URL, uuid5
 from joserfc.jwk import OKPKey
 
 from countersign.activities.signing import sign
-from countersign.cli.rehearsal import report_of
-from countersign.domain import reporting, rules, steps
+from countersign.cli.rehearsal import report_due
+from countersign.domain import rules, schedule, steps
 from countersign.domain.agreement import ProgrammeAgreement
 from countersign.domain.canonical import canonical_json
 from countersign.domain.commands import (
@@ -200,7 +200,7 @@ class Life:
 
     def _report(self, due: Waiting) -> None:
         self.now = max(self.now, due.since + timedelta(hours=30))
-        report = report_of(self._proposal, due.number, len(self.state.reports))
+        report = report_due(self._proposal, due.number, self.state.reports)
         report = report.model_copy(
             update={"narrative": {"en": f"Period {due.number} of {TITLE}, as planned."}}
         )
@@ -289,11 +289,10 @@ class Life:
         )
 
     def _schedule(self) -> tuple[ReportScheduled, ...]:
-        months, period = self.state.proposal.duration_months, self.state.terms.reporting.period_months
-        due = timedelta(days=DAYS)
+        proposal, rules, due = self.state.proposal, self.state.terms.reporting, timedelta(days=DAYS)
         return tuple(
             ReportScheduled(**one.model_dump(), due_at=one.ends_at + due)
-            for one in reporting.periods(self.now, months, period)
+            for one in schedule.periods(self.now, proposal.duration_months, rules, proposal.milestones)
         )
 
     def _deadlines(self) -> Deadlines:

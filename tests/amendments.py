@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 Body = dict[str, Any]
 
 
 def extended(body: Body, months: int) -> Body:
-    """So many months more; fewer when it is negative, and then the work ends with it."""
+    """So many months more; fewer when it is negative, and then the work ends with it, and so do the milestones."""
     changed = copy.deepcopy(body)
     changed["duration_months"] += months
     for package in changed["work_packages"]:
         package["to_month"] = min(package["to_month"], changed["duration_months"])
         package["from_month"] = min(package["from_month"], package["to_month"])
+    for milestone in changed.get("milestones", ()):
+        milestone["month"] = max(1, min(milestone["month"], changed["duration_months"] - 1))
     return changed
 
 
@@ -79,3 +82,9 @@ def _with_line(body: Body, partner: str, category: str, minor: int, unit: str) -
         {"partner": partner, "category": category, "description": "Of another line", "amount": amount}
     )
     return body
+
+
+def with_milestones(body: Body, months: Mapping[str, int]) -> Body:
+    """With these milestones and no others, each by the end of a month."""
+    milestones = [{"id": one, "title": {"en": one.title()}, "month": month} for one, month in months.items()]
+    return body | {"milestones": milestones}

@@ -31,6 +31,7 @@ from countersign.domain.proposal import (
     summarise,
 )
 from countersign.domain.reporting import Against, Report, costs_per_partner, costs_per_side, report_faults
+from countersign.domain.schedule import ReportKind
 from countersign.store import agreements, documents, record
 from countersign.store.budgets import BudgetExceeded
 from countersign.store.session import Database
@@ -81,6 +82,8 @@ class ReportQuestion(Model):
     proposal: str | None = None
     began_at: datetime | None = None
     ends_at: datetime | None = None
+    kind: ReportKind = ReportKind.BOTH
+    milestone: str | None = None
 
 
 class ReportAnswer(Model):
@@ -194,6 +197,8 @@ class Recording:
             work_packages=_work_packages(proposed) if proposed is not None else None,
             began_at=question.began_at,
             ends_at=question.ends_at,
+            kind=question.kind,
+            milestone=question.milestone,
         )
         found = report_faults(report, against)
         return ExaminedReport(

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Response
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from countersign.api.carrying_out import Number
 from countersign.api.dependencies import Here, Key, Me, Record, Workflows
@@ -13,8 +14,9 @@ from countersign.api.errors import Problem, documented
 from countersign.api.identity import Identity
 from countersign.api.schemas import Answered, DraftView, Page, ReasonsBody, ReportDetail, ReportView
 from countersign.domain.canonical import content_hash
+from countersign.domain.report_titles import titles
 from countersign.domain.reporting import Report, financial_statement
-from countersign.store import documents, drafts, initiatives
+from countersign.store import agreements, documents, drafts, initiatives
 from countersign.store.drafts import Draft
 from countersign.store.initiatives import Initiative
 from countersign.workflows.initiative import InitiativeWorkflow
@@ -29,17 +31,14 @@ IfMatch = Annotated[str | None, Header(description="The ETag of the draft that t
 async def reports(here: Here, record: Record) -> Page[ReportView]:
     """What is due when, and what came of it."""
     async with record.reading() as connection:
-        found = await initiatives.reports(connection, here.id)
-    return Page(items=[ReportView(**one.model_dump()) for one in found])
+        return Page(items=await _reports(connection, here))
 
 
 @router.get("/{number}", responses=documented("unauthenticated", "not_found"))
 async def read(number: Number, here: Here, record: Record) -> ReportDetail:
     """One report as it was submitted last, with the financial statement of each partner."""
     async with record.reading() as connection:
-        due = next(
-            (one for one in await initiatives.reports(connection, here.id) if one.number == number), None
-        )
+        due = next((one for one in await _reports(connection, here) if one.number == number), None)
         if due is None:
             raise Problem("not_found", f"there is no report {number}")
         body = await documents.find(connection, due.content_hash) if due.content_hash else None
@@ -129,6 +128,15 @@ async def discard_draft(number: Number, here: Here, me: Me, record: Record) -> N
     _own(here, me)
     async with record.transaction() as connection:
         await drafts.discard(connection, here.id, number)
+
+
+async def _reports(connection: AsyncConnection, here: Initiative) -> list[ReportView]:
+    found = await initiatives.reports(connection, here.id)
+    agreement = await agreements.find(connection, here.agreement_id, here.agreement_version)
+    proposal = await documents.find(connection, here.content_hash) or {}
+    milestones = {one["id"]: one["title"] for one in proposal.get("milestones", ())}
+    called = titles(agreement, found, milestones) if agreement is not None else {}
+    return [ReportView(**one.model_dump(), title=called.get(one.number, {})) for one in found]
 
 
 def _own(here: Initiative, me: Identity) -> None:

@@ -278,7 +278,9 @@ class StatementsView(BaseModel):
 
 
 class ReportView(ReportDue):
-    """A report and where it stands."""
+    """A report and where it stands; ``title`` is what it is called, in each language of the programme."""
+
+    title: dict[str, str] = Field(default_factory=dict)
 
 
 class ReportDetail(ReportView):

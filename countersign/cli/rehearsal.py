@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -24,7 +24,7 @@ from countersign.domain.ids import uuid7, workflow_id
 from countersign.domain.matter import Caller, Response
 from countersign.domain.projection import BY_THE_SYSTEM, TOLD, Task, Waiting
 from countersign.domain.proposal import Proposal, contact_key
-from countersign.domain.reporting import CostLine, Report
+from countersign.domain.reporting import CostLine, Report, ReportDue
 from countersign.domain.stage import TERMINAL, Stage
 from countersign.runtime.embedded.services import Services, embedded_services
 from countersign.runtime.signals import run_until_signalled
@@ -219,8 +219,8 @@ class _Rehearsal:
 
     async def _write_report(self, number: int) -> str:
         async with self._database.reading() as connection:
-            count = len(await initiatives.reports(connection, self.id))
-        report = report_of(self._proposal, number, count)
+            reports = await initiatives.reports(connection, self.id)
+        report = report_due(self._proposal, number, reports)
         async with self._database.transaction() as connection:
             await documents.keep(connection, report.content_hash(), report.document_form())
         return report.content_hash()
@@ -255,6 +255,17 @@ class _Rehearsal:
         lead = self._proposal.lead
         email = lead.contact.email if lead else ""
         return Caller(person="applicants/rehearsal", name="the applicant", contact=contact_key(email))
+
+
+def report_due(proposal: Proposal, number: int, reports: Sequence[ReportDue]) -> Report:
+    """The report of that number: what it is to tell, and its part of the budget among those that have accounts."""
+    due = reports[number - 1]
+    accounts = [one.number for one in reports if one.kind.has_accounts]
+    report = report_of(
+        proposal, accounts.index(number) + 1 if due.kind.has_accounts else 1, max(1, len(accounts))
+    )
+    reached = {"reached_on": due.ends_at.date()} if due.milestone else {}
+    return report.model_copy(update=reached if due.kind.has_accounts else {"costs": (), **reached})
 
 
 def report_of(proposal: Proposal, number: int, count: int) -> Report:
@@ -305,9 +316,10 @@ def _lines(action: str, at: datetime, actor: str, body: dict[str, Any]) -> Itera
         case "report.scheduled":
             for report in body["reports"]:
                 name = "final report" if report["final"] else f"report {report['number']}"
-                yield Dated(
-                    due(report["ends_at"]) or at, f"{name}: period ends", "applicant", due(report["due_at"])
-                )
+                milestone, kind = report.get("milestone"), report.get("kind")
+                what = f"{name} ({kind})" if kind in ("progress", "financial") else name
+                ends = f"{name}: milestone {milestone}" if milestone else f"{what}: period ends"
+                yield Dated(due(report["ends_at"]) or at, ends, "applicant", due(report["due_at"]))
         case "report.submitted":
             yield Dated(at, f"report {body['number']} submitted", "applicant")
         case "tranche.due":

@@ -91,10 +91,11 @@ def _tell(one: Any) -> None:
     )
     _tell_tranches(one["tranches"])
     say_table(
-        ("report", "period", "due", "state"),
+        ("report", "what", "period", "due", "state"),
         (
             (
                 f"{item['number']}{' (final)' if item['final'] else ''}",
+                in_one_language(item["title"]) if item["title"] else item["milestone"] or item["kind"],
                 f"{item['starts_at'][:10]} to {item['ends_at'][:10]}",
                 instant(item["due_at"]),
                 item["state"],

@@ -31,6 +31,7 @@ Percent = Annotated[int, Field(ge=0, le=100)]
 Years = Annotated[int, Field(ge=1, le=100)]
 WrittenAmount = Annotated[Amount, BeforeValidator(lambda v: parse_amount(v) if isinstance(v, str) else v)]
 NoticeDays = Annotated[int, Field(ge=0, le=366)]
+Periods = Annotated[int, Field(ge=1, le=24)]
 
 
 def _not_said(value: object) -> bool:
@@ -184,6 +185,10 @@ class TranchePlan(Block):
 class Reporting(Block):
     """A report every ``period_months``; one that is ``overdue_limit_days`` late suspends.
 
+    Every ``progress_every``-th of them tells how the work goes, every ``financial_every``-th has the accounts since the
+    last that had them; each of them, unless it is said otherwise. A proposal may name ``milestones_at_most``, and there
+    is a report on each of these besides.
+
     Applicants are reminded so many days before and after a report falls due, and so many days after it every side is
     told (``escalation_after_days``); calendar days. An agreement from before there was such a thing has none of it, and
     keeps its content hash.
@@ -191,6 +196,9 @@ class Reporting(Block):
 
     period_months: Annotated[int, Field(ge=1, le=24)]
     overdue_limit_days: Days
+    progress_every: Periods | None = Field(default=None, exclude_if=_not_said)
+    financial_every: Periods | None = Field(default=None, exclude_if=_not_said)
+    milestones_at_most: Annotated[int, Field(ge=0, le=50)] | None = Field(default=None, exclude_if=_not_said)
     reminders_before_days: tuple[Days, ...] | None = Field(default=None, max_length=10, exclude_if=_not_said)
     reminders_after_days: tuple[Days, ...] | None = Field(default=None, max_length=10, exclude_if=_not_said)
     escalation_after_days: Days | None = Field(default=None, exclude_if=_not_said)
@@ -231,12 +239,24 @@ class TrancheLines(Block):
 class LegalText(Block):
     """What a side's funding agreement says, in every language: templates, filled in by :mod:`legal_text`.
 
-    ``tranche`` and ``report`` are one line each, repeated for every tranche and every report.
+    ``tranche`` and ``report`` are one line each, repeated for every tranche and every report; ``milestone`` is that of
+    a report on a milestone.
     """
 
     text: dict[Language, Prose]
     tranche: TrancheLines
     report: Texts
+    milestone: Texts | None = Field(default=None, exclude_if=_not_said)
+
+
+class ReportTitles(Block):
+    """What reports are called, in every language: templates, one for each kind and one for those on milestones."""
+
+    progress: Texts
+    financial: Texts
+    both: Texts
+    final: Texts
+    milestone: Texts
 
 
 class SigningKey(Block):
@@ -277,6 +297,7 @@ class ProgrammeAgreement(Block):
     deadlines: Deadlines
     tranches: TranchePlan
     reporting: Reporting
+    report_title: ReportTitles | None = Field(default=None, exclude_if=_not_said)
     amendments: AmendmentLimits
     suspension: SuspensionRules | None = Field(default=None, exclude_if=_not_said)
     termination: TerminationRules | None = Field(default=None, exclude_if=_not_said)

@@ -148,7 +148,7 @@ def _senseless(raw: _Lenient) -> Iterator[tuple[Path, str]]:
     plan = [part for part in map(raw.table("tranches").get, _PLAN) if isinstance(part, int)]
     if len(plan) == len(_PLAN) and sum(plan) != 100:
         yield ("tranches",), f"the plan adds up to {sum(plan)} percent, not 100"
-    yield from _lateness_faults(raw)
+    yield from _reporting_faults(raw)
     deadlines = raw.table("deadlines", "matter")
     for kind in MatterKind:
         if deadlines and kind not in deadlines:
@@ -160,9 +160,15 @@ def _senseless(raw: _Lenient) -> Iterator[tuple[Path, str]]:
             yield (*path, "months"), "the shortest duration is longer than the longest"
 
 
-def _lateness_faults(raw: _Lenient) -> Iterator[tuple[Path, str]]:
-    """What would come only after a report that is so late has suspended the initiative."""
+def _reporting_faults(raw: _Lenient) -> Iterator[tuple[Path, str]]:
+    """Reports that would tell nothing, and what would come only after one that is so late has suspended it."""
     reporting = raw.table("reporting")
+    every = [reporting.get(key) for key in ("progress_every", "financial_every")]
+    if all(isinstance(one, int) and one > 1 for one in every):
+        yield ("reporting", "financial_every"), "the first report would tell neither of the work nor of money"
+    has_text = raw.has("funding_agreement") and not raw.has("funding_agreement", "milestone")
+    if reporting.get("milestones_at_most") and has_text:
+        yield ("funding_agreement", "milestone"), "the line for reports on milestones is missing"
     limit = reporting.get("overdue_limit_days")
     after, escalation = reporting.get("reminders_after_days"), reporting.get("escalation_after_days")
     days = [("reminders_after_days", one) for one in after] if isinstance(after, list) else []
@@ -349,7 +355,7 @@ def _text_faults(value: Any, languages: set[str], path: Path) -> Iterator[tuple[
         for i, item in enumerate(value):
             yield from _text_faults(item, languages, (*path, i))
     elif isinstance(value, dict):
-        if path and (path[-1] in ("title", "name") or path in _LEGAL_TEXTS):
+        if path and (path[-1] in ("title", "name") or path in _TEMPLATES):
             for missing in sorted(languages - set(value)):
                 yield path, f"the text is missing in {missing!r}"
             for extra in sorted(set(value) - languages):
@@ -359,15 +365,21 @@ def _text_faults(value: Any, languages: set[str], path: Path) -> Iterator[tuple[
             yield from _text_faults(item, languages, (*path, key))
 
 
-_LEGAL_TEXTS: Final[dict[Path, frozenset[str]]] = {
+_TEMPLATES: Final[dict[Path, frozenset[str]]] = {
     ("funding_agreement", "text"): legal_text.PLACES,
     ("funding_agreement", "report"): legal_text.IN_REPORT_LINE,
+    ("funding_agreement", "milestone"): legal_text.IN_MILESTONE_LINE,
+    **{
+        ("report_title", kind): legal_text.IN_REPORT_LINE
+        for kind in ("progress", "financial", "both", "final")
+    },
+    ("report_title", "milestone"): legal_text.IN_MILESTONE_LINE,
     **{
         ("funding_agreement", "tranche", trigger): known
         for trigger, known in legal_text.IN_TRANCHE_LINE.items()
     },
 }
-"""Where the texts of the funding agreements are, and the placeholders that each may have."""
+"""Where the texts with places for what is agreed are, and the placeholders that each may have."""
 
 
 def _language_faults(raw: _Lenient, languages: set[str]) -> Iterator[tuple[Path, str]]:
@@ -381,7 +393,7 @@ def _language_faults(raw: _Lenient, languages: set[str]) -> Iterator[tuple[Path,
 
 
 def _placeholder_faults(raw: _Lenient) -> Iterator[tuple[Path, str]]:
-    for path, known in _LEGAL_TEXTS.items():
+    for path, known in _TEMPLATES.items():
         for language in raw.table(*path):
             for problem in legal_text.problems(raw.text(*path, language) or "", known):
                 yield (*path, language), problem

@@ -144,7 +144,16 @@ def weigh(comparison: Comparison, limits: AmendmentLimits) -> Weight:
     return Weight.MAJOR if beyond else Weight.MINOR
 
 
-_SCOPE: Final = ("title", "summary", "work_packages", "area", "kind", "declarations", "documents")
+_SCOPE: Final = (
+    "title",
+    "summary",
+    "work_packages",
+    "area",
+    "kind",
+    "declarations",
+    "documents",
+    "milestones",
+)
 
 
 def _other_partners(before: Proposal, after: Proposal) -> bool:

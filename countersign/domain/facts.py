@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from pydantic import Field
+
 from countersign.domain import payment_facts
 from countersign.domain.agreement import ChainStep, MatterKind
 from countersign.domain.amendment import DueDate, Kind, Weight
@@ -21,6 +23,7 @@ from countersign.domain.funding import FundingAgreements, Tranche
 from countersign.domain.matter import Outcome, Position, Response
 from countersign.domain.model import Model
 from countersign.domain.proposal import ProposalSummary
+from countersign.domain.schedule import ReportKind
 from countersign.domain.stage import Stage
 
 
@@ -221,11 +224,15 @@ class ProposalRevised(FromMessage):
 
 
 class ReportScheduled(Model):
+    """A report of the schedule. What one could not say at first is left out where it isn't said."""
+
     number: int
     starts_at: datetime
     ends_at: datetime
     due_at: datetime
     final: bool
+    kind: ReportKind = Field(default=ReportKind.BOTH, exclude_if=lambda kind: kind is ReportKind.BOTH)
+    milestone: str | None = Field(default=None, exclude_if=lambda milestone: milestone is None)
 
 
 class ReportsScheduled(Fact):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Final, Literal, NamedTuple
@@ -251,31 +251,32 @@ class Planned(NamedTuple):
     weight: int
 
 
-def shape(tranches: TranchePlan, interim_reports: int) -> tuple[Planned, ...]:
-    """The tranches that a plan has: on signature, one on each interim report, on closure.
+def shape(tranches: TranchePlan, releasing: Sequence[int]) -> tuple[Planned, ...]:
+    """The tranches that a plan has: on signature, one on each report that releases one, on closure.
 
-    Without interim reports their part is paid on signature.
+    ``releasing`` are the numbers of these; without any their part is paid on signature.
     """
-    if not interim_reports:
+    count = len(releasing)
+    if not count:
         return (
             Planned(1, "signature", None, tranches.on_signature + tranches.on_reports),
             Planned(2, "closure", None, tranches.on_closure),
         )
     return (
-        Planned(1, "signature", None, tranches.on_signature * interim_reports),
-        *(Planned(n + 1, "report", n, tranches.on_reports) for n in range(1, interim_reports + 1)),
-        Planned(interim_reports + 2, "closure", None, tranches.on_closure * interim_reports),
+        Planned(1, "signature", None, tranches.on_signature * count),
+        *(Planned(n, "report", report, tranches.on_reports) for n, report in enumerate(releasing, 2)),
+        Planned(count + 2, "closure", None, tranches.on_closure * count),
     )
 
 
 def plan(
-    commitments: Mapping[str, tuple[Amount, ...]], tranches: TranchePlan, interim_reports: int
+    commitments: Mapping[str, tuple[Amount, ...]], tranches: TranchePlan, releasing: Sequence[int]
 ) -> tuple[Tranche, ...]:
     """The tranches of a commitment, in the plan's shape.
 
     They add up to the commitment exactly, per side and unit. A part of nothing is left out.
     """
-    parts = shape(tranches, interim_reports)
+    parts = shape(tranches, releasing)
     weights = [one.weight for one in parts]
     split_up = {side: [split(amount, weights) for amount in amounts] for side, amounts in commitments.items()}
     planned = []

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
-from itertools import pairwise
 from typing import Any
 
 from countersign.domain import in_force
@@ -22,7 +21,9 @@ from countersign.domain.legal_text import fill
 from countersign.domain.model import Model
 from countersign.domain.papers import plain, tranches_of
 from countersign.domain.proposal import Proposal, ProposalSummary, summarise
-from countersign.domain.reporting import month_bounds, months_after
+from countersign.domain.report_titles import in_language
+from countersign.domain.schedule import ReportKind, months_until
+from countersign.domain.schedule import rows as scheduled_rows
 from countersign.domain.steps import next_edition
 
 Json = dict[str, Any]
@@ -134,16 +135,7 @@ def _document(
     rests_on: Basis,
 ) -> Json:
     asked = summary.asked or {}
-    amended = rests_on.amended
-    bounds = (
-        month_bounds(proposal.duration_months, agreement.reporting.period_months)
-        if amended is None
-        else months_after(amended.starts_at, [one.ends_at for one in amended.reports])
-    )
-    rows = [
-        {"number": number, "from_month": before + 1, "to_month": after}
-        for number, (before, after) in enumerate(pairwise(bounds), 1)
-    ]
+    amended, rows = rests_on.amended, _rows(agreement, proposal, summary, rests_on.amended)
     tranches = (
         tranches_of(summary, agreement.tranches, agreement.reporting) if amended is None else amended.tranches
     )
@@ -188,17 +180,52 @@ def _document(
     }
 
 
+def _rows(
+    agreement: ProgrammeAgreement, proposal: Proposal, summary: ProposalSummary, amended: Amended | None
+) -> list[Json]:
+    """The reports that are to come, in months counted from 1; what kind each is, where it isn't the usual one."""
+    titles = {one.id: dict(one.title) for one in proposal.milestones}
+
+    def row(number: int, before: int, after: int, kind: ReportKind, milestone: str | None) -> Json:
+        return {
+            "number": number,
+            "from_month": before + 1,
+            "to_month": after,
+            **({} if kind is ReportKind.BOTH else {"kind": kind.value}),
+            **({} if milestone is None else {"milestone": milestone, "title": titles.get(milestone, {})}),
+        }
+
+    if amended is None:
+        due = scheduled_rows(proposal.duration_months, agreement.reporting, summary.milestones)
+        return [row(one.number, one.from_month, one.to_month, one.kind, one.milestone) for one in due]
+    return [
+        row(
+            one.number,
+            months_until(amended.starts_at, one.starts_at),
+            months_until(amended.starts_at, one.ends_at),
+            one.kind,
+            one.milestone,
+        )
+        for one in amended.reports
+    ]
+
+
 def _rendered(
     template: LegalText, language: str, agreement: ProgrammeAgreement, side: Directorate, document: Json
 ) -> str:
     def told(texts: Mapping[str, str]) -> str:
-        # What an applicant wrote may not be there in every language of the programme.
-        known = [one for one in (language, *agreement.languages) if one in texts]
-        return texts[known[0]] if known else next(iter(texts.values()))
+        return in_language(texts, language, agreement) or ""
 
     def money(amounts: Iterable[Json]) -> str:
         some = [Amount(one["minor"], one["unit"]) for one in amounts]
         return "; ".join(map(str, some or [Amount(0, side.currency)]))
+
+    def report_line(row: Json) -> str:
+        values = {"report": str(row["number"])} | {key: str(row[key]) for key in ("from_month", "to_month")}
+        if "milestone" not in row or template.milestone is None:
+            return fill(template.report[language], values)
+        about = {"milestone": told(row["title"]) or row["milestone"], "month": values["to_month"]}
+        return fill(template.milestone[language], values | about)
 
     lines = {
         "signature": template.tranche.signature,
@@ -220,13 +247,7 @@ def _rendered(
         "period_months": str(reports["period_months"]),
         "programme": told(document["programme"]["title"]),
         "reference": document["reference"],
-        "reports": "\n".join(
-            fill(
-                template.report[language],
-                {"report": str(one["number"])} | {key: str(one[key]) for key in ("from_month", "to_month")},
-            )
-            for one in reports["rows"]
-        ),
+        "reports": "\n".join(map(report_line, reports["rows"])),
         "title": told(document["title"]),
         "tranches": "\n".join(
             fill(

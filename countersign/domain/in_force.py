@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from countersign.domain import funding, reporting
+from countersign.domain import funding, schedule
 from countersign.domain.amendment import Amendment, DueDate, Weight
 from countersign.domain.amounts import Amount, split
 from countersign.domain.budget import Lack
@@ -29,6 +29,7 @@ from countersign.domain.matter import Matter, Outcome
 from countersign.domain.payment_facts import FundingAgreementsDrawnUp
 from countersign.domain.proposal import ProposalSummary
 from countersign.domain.reporting import FINISHED, ReportDue
+from countersign.domain.schedule import Period
 from countersign.domain.stage import Stage
 
 AMENDABLE: Final = frozenset({Stage.ACTIVE, Stage.SUSPENDED})
@@ -52,58 +53,60 @@ def follows(
     Raises:
         RuleBroken: ``invalid``, when it would undo what was reported, let go or shown to have been spent.
     """
-    reports = schedule(state, summary, {one.ends_at: one.due_at for one in due}, now)
+    reports = rescheduled(state, summary, {one.ends_at: one.due_at for one in due}, now)
     _keep_partners(state, summary)
-    return Follows(reports, _tranches(state, summary, len(reports) - 1))
+    return Follows(reports, _tranches(state, summary, schedule.releasing(reports)))
 
 
 # ---- reports
 
 
 def is_rescheduled(state: InitiativeState, summary: ProposalSummary) -> bool:
-    """Whether a version moves reports: by its duration, or as its lead keeps another calendar."""
+    """Whether a version moves reports: by its duration or milestones, or as its lead keeps another calendar."""
     current = state.proposal
-    return (summary.duration_months, summary.lead_directorate) != (
+    return (summary.duration_months, summary.lead_directorate, summary.milestones) != (
         current.duration_months,
         current.lead_directorate,
+        current.milestones,
     )
 
 
-def period_ends(state: InitiativeState, summary: ProposalSummary) -> tuple[datetime, ...]:
-    """The ends of a version's report periods, counted from the day on which the initiative became active."""
-    months, every = summary.duration_months, state.terms.reporting.period_months
-    return tuple(one.ends_at for one in reporting.periods(state.reports[0].starts_at, months, every))
+def periods(state: InitiativeState, summary: ProposalSummary) -> tuple[Period, ...]:
+    """What a version's reports are on, counted from the day on which the initiative became active."""
+    start, rules = state.reports[0].starts_at, state.terms.reporting
+    return schedule.periods(start, summary.duration_months, rules, summary.milestones)
 
 
-def schedule(
+def rescheduled(
     state: InitiativeState, summary: ProposalSummary, due: Mapping[datetime, datetime], now: datetime
 ) -> tuple[ReportScheduled, ...]:
-    """The reports under a version: those that have come stay, the later periods are cut anew.
+    """The reports under a version: those that have come stay, the later ones are cut anew.
 
     Raises:
-        RuleBroken: ``invalid``, when it would end before now, or leave no report to come.
+        RuleBroken: ``invalid``, when it would end before now, leave no report to come, or name a milestone in the past.
     """
     if not is_rescheduled(state, summary):
         return tuple(map(_scheduled, state.reports))
-    ends = period_ends(state, summary)
+    planned = periods(state, summary)
+    end = planned[-1].ends_at
     kept = [one for one in state.reports if one.version or not one.is_open]
-    reported = kept[-1].ends_at if kept else state.reports[0].starts_at
-    if ends[-1] <= now:
-        raise RuleBroken("invalid", f"it would end at {ends[-1].isoformat()}, and that is past already")
-    if ends[-1] <= reported:
+    reported = max((one.ends_at for one in kept if one.milestone is None), default=planned[0].starts_at)
+    if end <= now:
+        raise RuleBroken("invalid", f"it would end at {end.isoformat()}, and that is past already")
+    if end <= reported:
         # A period is waived before it ends, too. The accounts rest on a final report that is still to come.
         raise RuleBroken("invalid", f"its reports up to {reported.isoformat()} have come or are waived")
-    scheduled = list(map(_scheduled, kept))
-    for end in (one for one in ends if one > reported):
-        scheduled.append(
-            ReportScheduled(
-                number=len(scheduled) + 1,
-                starts_at=scheduled[-1].ends_at if scheduled else reported,
-                ends_at=end,
-                due_at=due[end],
-                final=False,
-            )
-        )
+    known = {(one.milestone, one.ends_at) for one in state.reports}
+    told = {one.milestone for one in kept}
+    scheduled, since = list(map(_scheduled, kept)), reported
+    for one in planned:
+        if (one.milestone is None and one.ends_at <= reported) or one.milestone in told - {None}:
+            continue
+        if one.milestone is not None and one.ends_at <= now and (one.milestone, one.ends_at) not in known:
+            raise RuleBroken("invalid", f"the month of milestone {one.milestone!r} is past already")
+        moved = {"number": len(scheduled) + 1, "starts_at": since, "due_at": due[one.ends_at]}
+        scheduled.append(ReportScheduled(**one.model_dump() | moved))
+        since = since if one.milestone is not None else one.ends_at
     last = len(scheduled)
     return tuple(one.model_copy(update={"final": one.number == last}) for one in scheduled)
 
@@ -122,15 +125,19 @@ class _Part(NamedTuple):
     share: Share
 
 
-def _tranches(state: InitiativeState, summary: ProposalSummary, interim: int) -> tuple[Tranche, ...]:
+def _tranches(
+    state: InitiativeState, summary: ProposalSummary, releasing: tuple[int, ...]
+) -> tuple[Tranche, ...]:
     """The tranches under a version: what was let go stays, the rest of each commitment is spread over the others.
+
+    ``releasing`` are the numbers of the reports that release one.
 
     Raises:
         RuleBroken: ``invalid``, when less is asked for than was let go.
     """
     # Whatever was let go belongs to a report that has come, or to none: every plan that goes on has a place for it.
-    shape = funding.shape(state.terms.tranches, interim)
-    known = {(one.trigger, one.report): one for one in state.tranches}
+    shape = funding.shape(state.terms.tranches, releasing)
+    known = {_place(one): one for one in state.tranches}
     shares: dict[int, dict[str, Share]] = {one.number: {} for one in shape}
     for side in state.terms.sides:
         fixed = [one for one in state.tranches if side in one.shares and one.shares[side].is_let_go]
@@ -140,9 +147,9 @@ def _tranches(state: InitiativeState, summary: ProposalSummary, interim: int) ->
         free = [
             _Part(place, share)
             for place in shape
-            for share in _free(state, known.get((place.trigger, place.report)), place, side)
+            for share in _free(state, known.get(_place(place)), place, side)
         ]
-        amounts = _spread(state, summary, side, interim, fixed, free)
+        amounts = _spread(state, summary, side, len(releasing), fixed, free)
         for part, some in zip(free, amounts, strict=True):
             if some:
                 renewed = part.share.model_copy(update={"amounts": some})
@@ -152,13 +159,19 @@ def _tranches(state: InitiativeState, summary: ProposalSummary, interim: int) ->
     planned: list[Tranche] = []
     for place in shape:
         parts = shares[place.number]
-        before = known.get((place.trigger, place.report)) or Tranche(
+        before = known.get(_place(place)) or Tranche(
             number=place.number, trigger=place.trigger, report=place.report
         )
         if parts:
             in_order = {side: parts[side] for side in state.terms.sides if side in parts}
-            planned.append(before.model_copy(update={"number": place.number, "shares": in_order}))
+            at = {"number": place.number, "report": place.report}
+            planned.append(before.model_copy(update={**at, "shares": in_order}))
     return tuple(planned)
+
+
+def _place(tranche: Tranche | Planned) -> tuple[str, int | None]:
+    """Where a tranche has its place in any plan: those on reports follow each other, whatever these are numbered."""
+    return tranche.trigger, tranche.number if tranche.trigger == "report" else None
 
 
 def _told_later(share: Share, payees: Payees | None) -> Share:
@@ -202,7 +215,7 @@ def _spread(
             raise RuleBroken("invalid", f"{least} of {side!r} were let go already: no less can be asked for")
     parts: list[list[Amount]] = [[] for _ in free]
     for unit, amount in asked.items():
-        if interim == len(state.reports) - 1 and amount == before.get(unit):
+        if interim == len(schedule.releasing(state.reports)) and amount == before.get(unit):
             some = [next((a for a in part.share.amounts if a.unit == unit), Amount(0, unit)) for part in free]
         else:
             weights = [part.place.weight for part in free]

@@ -459,7 +459,7 @@ def _rescheduled(
         was = known.get(one.number)
         if was is None:
             return ReportDue(**one.model_dump())
-        moved = was.model_copy(update=one.model_dump())
+        moved = was.model_copy(update=dict(one))
         if moved.due_at != was.due_at and moved.due_at > at:
             state = ReportState.SCHEDULED if was.state is ReportState.OVERDUE else was.state
             return moved.model_copy(update={"state": state, "is_late": False, **_UNTOLD})

@@ -37,6 +37,10 @@ IN_TRANCHE_LINE: Final = {
 """Those of the line for a tranche, by what it falls due with."""
 
 IN_REPORT_LINE: Final = frozenset({"from_month", "report", "to_month"})
+"""Those of the line for a regular report, and of its title."""
+
+IN_MILESTONE_LINE: Final = frozenset({"milestone", "month", "report"})
+"""Those of the line for a report on a milestone, and of its title."""
 
 _PLACE: Final = re.compile(r"\{([^{}]*)\}")
 

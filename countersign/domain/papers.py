@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from countersign.domain import funding
+from countersign.domain import funding, schedule
 from countersign.domain.agreement import MatterKind, Reporting, TranchePlan
 from countersign.domain.amendment import Amendment
 from countersign.domain.amounts import Amount
@@ -24,8 +24,8 @@ def planned_tranches(state: InitiativeState) -> tuple[Tranche, ...]:
 
 def tranches_of(proposal: ProposalSummary, plan: TranchePlan, reports: Reporting) -> tuple[Tranche, ...]:
     """The tranches that a plan makes of what a proposal asks for."""
-    interim = -(-proposal.duration_months // reports.period_months) - 1
-    return funding.plan(proposal.requested, plan, interim)
+    due = schedule.rows(proposal.duration_months, reports, proposal.milestones)
+    return funding.plan(proposal.requested, plan, schedule.releasing(due))
 
 
 def reconciliation(state: InitiativeState) -> dict[str, list[dict[str, Any]]]:
@@ -96,6 +96,7 @@ def subject_document(
     the texts of the funding agreements, too, which it names by their hashes where they were drawn up.
     """
     if kind is MatterKind.AGREEMENT:
+        milestones = state.proposal.milestones
         texts = {side: one.model_dump() for side, one in drawn_up.sides.items()} if drawn_up else None
         return {
             **({"funding_agreements": texts} if texts else {}),
@@ -108,6 +109,7 @@ def subject_document(
             "tranches": [one.model_dump(mode="json", exclude_none=True) for one in planned_tranches(state)],
             "duration_months": state.proposal.duration_months,
             "report_period_months": state.terms.reporting.period_months,
+            **({"milestones": [one.model_dump() for one in milestones]} if milestones else {}),
         }
     if kind is MatterKind.CLOSURE:
         return {

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from countersign.domain import schedule
 from countersign.domain.agreement import Identifier, Language, ProgrammeAgreement
 from countersign.domain.amounts import COMPUTE_UNIT, LARGEST, Amount, total
 from countersign.domain.canonical import content_hash
@@ -58,6 +59,15 @@ class WorkPackage(Part):
     deliverables: tuple[Line, ...] = Field(min_length=1, max_length=50)
 
 
+class Milestone(Part):
+    """Something that is reached by the end of a month, counted from 1; a report tells whether it was."""
+
+    id: Identifier
+    title: dict[Language, Line] = Field(min_length=1)
+    month: Month
+    work_package: Annotated[int, Field(ge=1, le=99)] | None = None
+
+
 BudgetCategory = Literal["personnel", "equipment", "travel", "services", "compute", "mobility", "indirect"]
 
 
@@ -99,6 +109,8 @@ class Proposal(Part):
     budget: tuple[BudgetLine, ...] = Field(min_length=1, max_length=500)
     declarations: Declarations
     documents: tuple[Document, ...] = Field(default=(), max_length=100)
+    # Left out where there are none: proposals from before there were any keep their hash.
+    milestones: tuple[Milestone, ...] = Field(default=(), max_length=50, exclude_if=lambda some: not some)
 
     def document_form(self) -> dict[str, Any]:
         """The proposal as JSON data, the form that its content hash is taken over."""
@@ -116,7 +128,8 @@ class ProposalSummary(BaseModel):
     """What the workflow needs of a proposal; its text stays in PostgreSQL.
 
     ``requested`` is per directorate, one amount a unit, and ``asked`` the same per partner; the sides'
-    partners are ``partners``. ``people`` are the :func:`contact_key` of everybody who takes part.
+    partners are ``partners``. ``people`` are the :func:`contact_key` of everybody who takes part. ``milestones`` are
+    none where there are none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -129,6 +142,7 @@ class ProposalSummary(BaseModel):
     partners: dict[str, str]
     people: tuple[str, ...]
     asked: dict[str, tuple[Amount, ...]] | None = None
+    milestones: tuple[schedule.Milestone, ...] | None = Field(default=None, exclude_if=lambda some: not some)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +193,8 @@ def summarise(proposal: Proposal) -> ProposalSummary:
         partners=side,
         people=tuple(sorted(people)),
         asked=asked,
+        milestones=tuple(schedule.Milestone(id=one.id, month=one.month) for one in proposal.milestones)
+        or None,
     )
 
 
@@ -215,16 +231,34 @@ def _faults(proposal: Proposal, agreement: ProgrammeAgreement) -> Iterator[Propo
             yield fault(f"work_packages[{i}].lead", f"there is no partner {package.lead!r}")
         if not package.from_month <= package.to_month <= proposal.duration_months:
             yield fault(f"work_packages[{i}]", "the months do not lie inside the duration in order", "months")
+    yield from _milestone_faults(proposal, agreement)
     for i, line in enumerate(proposal.budget):
         yield from _budget_faults(f"budget[{i}]", line, partners, agreement)
     yield from oversized("budget", (line.amount for line in proposal.budget))
     texts = [("title", proposal.title), ("summary", proposal.summary)]
     texts += [(f"partners[{i}].name", one.name) for i, one in enumerate(proposal.partners)]
     texts += [(f"work_packages[{i}].title", one.title) for i, one in enumerate(proposal.work_packages)]
+    texts += [(f"milestones[{i}].title", one.title) for i, one in enumerate(proposal.milestones)]
     for place, text in texts:
         for language in text:
             if language not in agreement.languages:
                 yield fault(f"{place}.{language}", "not a language of the agreement", "language")
+
+
+def _milestone_faults(proposal: Proposal, agreement: ProgrammeAgreement) -> Iterator[ProposalFault]:
+    most = agreement.reporting.milestones_at_most or 0
+    if len(proposal.milestones) > most:
+        yield ProposalFault("milestones", "too_many", f"there are {most} at the most in this programme")
+    if len({one.id for one in proposal.milestones}) != len(proposal.milestones):
+        yield ProposalFault("milestones", "unique", "two milestones have the same id")
+    packages = {one.number for one in proposal.work_packages}
+    for i, one in enumerate(proposal.milestones):
+        if one.month >= proposal.duration_months:
+            # What is reached with the last month is for the final report to tell.
+            yield ProposalFault(f"milestones[{i}].month", "months", "it is not before the last month")
+        if one.work_package is not None and one.work_package not in packages:
+            problem = f"there is no work package {one.work_package}"
+            yield ProposalFault(f"milestones[{i}].work_package", "reference", problem)
 
 
 def oversized(place: str, amounts: Iterable[Amount]) -> Iterator[ProposalFault]:

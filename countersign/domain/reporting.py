@@ -1,10 +1,9 @@
-"""Reports: the periods, when each may come and is due, and what a report says (DESIGN section 6)."""
+"""Reports: where each one stands, and what a report says (DESIGN section 6)."""
 
 from __future__ import annotations
 
-import calendar
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
@@ -22,6 +21,7 @@ from countersign.domain.proposal import (
     category_faults,
     oversized,
 )
+from countersign.domain.schedule import ReportKind
 from countersign.domain.text import Line, Prose
 
 
@@ -38,15 +38,6 @@ class ReportState(StrEnum):
 
 FINISHED: Final = frozenset({ReportState.ACCEPTED, ReportState.WAIVED})
 """The states of a report that is waited for no more."""
-
-
-class Period(Model):
-    """What one report covers: from ``starts_at`` up to ``ends_at``; the last one is the final report."""
-
-    number: int
-    starts_at: datetime
-    ends_at: datetime
-    final: bool
 
 
 class Disallowed(Model):
@@ -71,6 +62,8 @@ class ReportDue(Model):
     ends_at: datetime
     due_at: datetime
     final: bool
+    kind: ReportKind = ReportKind.BOTH
+    milestone: str | None = None
     state: ReportState = ReportState.SCHEDULED
     version: int = 0
     content_hash: str | None = None
@@ -119,13 +112,17 @@ class Output(Part):
 
 
 class Report(Part):
-    """A report as its applicant submits it."""
+    """A report as its applicant submits it.
 
-    narrative: dict[Language, Prose] = Field(min_length=1)
+    ``reached_on`` is the day on which the milestone was reached that a report is about; without it it was not.
+    """
+
+    narrative: dict[Language, Prose] = Field(default_factory=dict)
     deliverables: tuple[Line, ...] = Field(default=(), max_length=200)
     costs: tuple[CostLine, ...] = Field(default=(), max_length=2000)
     progress: tuple[Progress, ...] = Field(default=(), max_length=99)
     outputs: tuple[Output, ...] = Field(default=(), max_length=200)
+    reached_on: date | None = None
 
     def document_form(self) -> dict[str, Any]:
         """The report as JSON data, the form that its content hash is taken over.
@@ -134,7 +131,7 @@ class Report(Part):
         """
         form = self.model_dump(mode="json")
         for block, later in (
-            *((form, name) for name in ("progress", "outputs")),
+            *((form, name) for name in ("progress", "outputs", "reached_on")),
             *((line, name) for line in form["costs"] for name in ("incurred_on", "evidence")),
         ):
             if not block[later]:
@@ -145,56 +142,18 @@ class Report(Part):
         return content_hash(self.document_form())
 
 
-def add_months(start: datetime, months: int) -> datetime:
-    """The same day and time so many months on; the month's last day where that day does not exist."""
-    month = start.month - 1 + months
-    year, month = start.year + month // 12, month % 12 + 1
-    return start.replace(year=year, month=month, day=min(start.day, calendar.monthrange(year, month)[1]))
-
-
-def month_bounds(duration_months: int, period_months: int) -> tuple[int, ...]:
-    """The months after which one report period ends and the next begins, from 0 to the end of the duration."""
-    return (*range(0, duration_months, period_months), duration_months)
-
-
-def months_after(start: datetime, ends: Sequence[datetime]) -> tuple[int, ...]:
-    """The months from ``start`` after which periods end that follow each other without a gap, with 0 before them."""
-    months = [0]
-    for end in ends:
-        month = months[-1] + 1
-        while add_months(start, month) < end:
-            month += 1
-        months.append(month)
-    return tuple(months)
-
-
-def periods(starts_at: datetime, duration_months: int, period_months: int) -> tuple[Period, ...]:
-    """The report periods from ``starts_at`` on, without a gap, the last as long as what is left.
-
-    They begin at UTC midnight of the day the initiative became active.
-    """
-    start = starts_at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    bounds = month_bounds(duration_months, period_months)
-    return tuple(
-        Period(
-            number=index + 1,
-            starts_at=add_months(start, bounds[index]),
-            ends_at=add_months(start, bounds[index + 1]),
-            final=index == len(bounds) - 2,
-        )
-        for index in range(len(bounds) - 1)
-    )
-
-
 class Against(Model):
     """What a report is held against: who is in the initiative, in which currency each side pays, and the period.
 
     ``work_packages`` are those of the proposal in force with their deliverables, ``began_at`` is when the first period
-    began; none of the three where a running initiative does not know them.
+    began; none of the three where a running initiative does not know them. ``kind`` is what it is to tell, and
+    ``milestone`` what it is about, if it is not a regular one.
     """
 
     summary: ProposalSummary
     currencies: dict[str, str]
+    kind: ReportKind = ReportKind.BOTH
+    milestone: str | None = None
     work_packages: dict[int, tuple[str, ...]] | None = None
     began_at: datetime | None = None
     ends_at: datetime | None = None
@@ -204,10 +163,21 @@ def report_faults(report: Report, against: Against) -> list[ProposalFault]:
     """What makes a report contradict its initiative; such a one isn't taken."""
     costs = (fault for i, line in enumerate(report.costs) for fault in _cost_faults(i, line, against))
     return [
+        *_kind_faults(report, against),
         *costs,
         *oversized("costs", (line.amount for line in report.costs)),
         *_work_faults(report, against.work_packages),
     ]
+
+
+def _kind_faults(report: Report, against: Against) -> Iterator[ProposalFault]:
+    if against.kind.tells_progress and not report.narrative:
+        yield ProposalFault("narrative", "kind", "how the work went is to be told in this report")
+    if report.costs and not against.kind.has_accounts:
+        problem = "this report has no accounts; the costs come with the next one that has"
+        yield ProposalFault("costs", "kind", problem)
+    if report.reached_on is not None and against.milestone is None:
+        yield ProposalFault("reached_on", "kind", "this report is not on a milestone")
 
 
 def _cost_faults(index: int, line: CostLine, against: Against) -> Iterator[ProposalFault]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from countersign.domain.agreement import ProgrammeAgreement
-from countersign.domain.reporting import add_months
+from countersign.domain.schedule import add_months
 
 REDACTED: Final = {"name": "(redacted)", "email": "redacted@redacted.invalid"}
 """What stands in the place of a person: in the form of one, so that whatever reads proposals still reads these."""

@@ -12,7 +12,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 from countersign.activities.record import Opened, Opening
-from countersign.domain import budget, clock, ending, in_force, reporting, steps
+from countersign.domain import budget, clock, ending, in_force, schedule, steps
 from countersign.domain.agreement import MatterKind
 from countersign.domain.budget import Lack
 from countersign.domain.errors import RuleBroken
@@ -414,7 +414,9 @@ class InitiativeWorkflow(Mailbox):
     async def _activate(self) -> None:
         """Schedule the reports from today on, and begin."""
         terms, proposal = self._state.terms, self._state.proposal
-        periods = reporting.periods(workflow.now(), proposal.duration_months, terms.reporting.period_months)
+        periods = schedule.periods(
+            workflow.now(), proposal.duration_months, terms.reporting, proposal.milestones
+        )
         days = terms.deadlines.report
         due = await self._keeping.deadlines_from(
             proposal.lead_directorate, days, [one.ends_at for one in periods]

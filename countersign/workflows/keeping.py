@@ -208,7 +208,7 @@ class Keeper:
                     currencies={side: one.currency for side, one in self.state.terms.sides.items()},
                     proposal=self.state.content_hash,
                     began_at=self.state.reports[0].starts_at if self.state.reports else None,
-                    ends_at=due.ends_at if due is not None else None,
+                    **({} if due is None else due.model_dump(include={"ends_at", "kind", "milestone"})),
                 )
                 questions = self._matter_questions(MatterKind.REPORT, self.state, workflow.now())
                 answer: ReportAnswer = await workflow.execute_local_activity(
@@ -251,7 +251,7 @@ class Keeper:
         summary, deadlines = proposal.summary, None
         due: tuple[DueDate, ...] = ()
         if summary is not None:
-            ends = in_force.period_ends(self.state, summary)
+            ends = [one.ends_at for one in in_force.periods(self.state, summary)]
             matter = self._matter_questions(MatterKind.AMENDMENT, self.state, workflow.now())
             days = self.state.terms.deadlines.report
             counted = await self._count(

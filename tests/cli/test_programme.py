@@ -23,7 +23,7 @@ SHIPPED = default_agreement().read_text(encoding="utf-8")
 BROKEN = (
     SHIPPED.replace('country = "AZ"\nweekend', 'country = "XQ"\nweekend', 1)
     .replace("on_closure = 10", "on_closure = 12", 1)
-    .replace("version = 2\n", "version = 0\n", 1)
+    .replace("version = 3\n", "version = 0\n", 1)
 )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from countersign.domain.proposal import Proposal
-from tests.amendments import asking, extended, joined, left, renamed, shifted
+from tests.amendments import asking, extended, joined, left, renamed, shifted, with_milestones
 from tests.domain.lives import body_of
 
 Body = dict[str, Any]
@@ -70,5 +70,15 @@ def _rename(proposal: Proposal) -> st.SearchStrategy[Body]:
     )
 
 
-CHANGES: st.SearchStrategy[Change] = st.sampled_from([_months, _shift, _ask, _join, _leave, _rename])
+def _milestones(proposal: Proposal) -> st.SearchStrategy[Body]:
+    """Some other milestones, each in another month perhaps, or gone."""
+    months = st.integers(1, max(1, proposal.duration_months - 1))
+    return st.dictionaries(st.sampled_from(["plan", "pilot", "open"]), months, max_size=3).map(
+        lambda some: with_milestones(body_of(proposal), some)
+    )
+
+
+CHANGES: st.SearchStrategy[Change] = st.sampled_from(
+    [_months, _shift, _ask, _join, _leave, _rename, _milestones]
+)
 """What is changed; given the version in force it gives what may come of it."""

@@ -15,8 +15,8 @@ from countersign.domain import (
     ending,
     funding_agreement,
     in_force,
-    reporting,
     rules,
+    schedule,
     steps,
     suspension,
 )
@@ -272,9 +272,8 @@ class Life:
         )
 
     def _schedule(self) -> tuple[ReportScheduled, ...]:
-        periods = reporting.periods(
-            self.now, self.state.proposal.duration_months, self.state.terms.reporting.period_months
-        )
+        proposal, rules = self.state.proposal, self.state.terms.reporting
+        periods = schedule.periods(self.now, proposal.duration_months, rules, proposal.milestones)
         return tuple(
             ReportScheduled(**one.model_dump(), due_at=one.ends_at + timedelta(days=30)) for one in periods
         )
@@ -391,8 +390,8 @@ class Life:
             changed=tuple(one.place for one in differences(body_of(before), body_of(after))),
             comparison=amendment.compare(before, after),
         )
-        ends = in_force.period_ends(self.state, summarise(after)) if self.state.reports else ()
-        due = tuple(DueDate(ends_at=end, due_at=end + timedelta(days=30)) for end in ends)
+        periods = in_force.periods(self.state, summarise(after)) if self.state.reports else ()
+        due = tuple(DueDate(ends_at=one.ends_at, due_at=one.ends_at + timedelta(days=30)) for one in periods)
         examined = ExaminedAmendment(proposal=proposal, due=due)
         try:
             proposed = amending.planned(self.state, command, self.now, examined)

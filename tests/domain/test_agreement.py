@@ -52,7 +52,7 @@ def shipped() -> ProgrammeAgreement:
 
 
 def test_the_shipped_agreement_has_no_faults(shipped: ProgrammeAgreement) -> None:
-    assert (shipped.id, shipped.version, shipped.reference_prefix) == ("il-az-ai", 2, "ILAZ")
+    assert (shipped.id, shipped.version, shipped.reference_prefix) == ("il-az-ai", 3, "ILAZ")
     assert shipped.directorate_ids == ("il", "az")
 
 
@@ -134,17 +134,20 @@ def test_a_comment_changes_nothing_of_the_content_but_a_word_does(shipped: Progr
     assert read(changed(("Human capital", "Human Capital"))).content_hash() != shipped.content_hash()
 
 
+NEITHER = "financial_every = 2\nprogress_every = 3"
+"""The first report would tell neither."""
+
 LATER = (
-    *("divergence_limit_days", "reminders_", "escalation_after_days"),
+    *("divergence_limit_days", "reminders_", "escalation_after_days", "milestones_at_most"),
     *("retention_years = 7", "retention_years = 5"),
 )
 """Lines that the file had not at first."""
 
 
 def without_funding_agreements(text: str) -> str:
-    """The file as it was before there was anything about funding agreements, limits, reminders or notices in it."""
-    lines = text.partition("[funding_agreement")[0].replace("version = 2\n", "version = 1\n")
-    lines = re.sub(r"\[(suspension|termination)\]\n(\w+ = .*\n)+", "", lines)
+    """The file as it was before funding agreements, limits, reminders, notices and milestones were in it."""
+    lines = text.partition("[funding_agreement")[0].replace("version = 3\n", "version = 1\n")
+    lines = re.sub(r"\[(suspension|termination|report_title)\]\n([\w.]+ = .*\n)+", "", lines)
     return "".join(
         one
         for one in lines.splitlines(keepends=True)
@@ -195,7 +198,7 @@ def test_a_third_directorate_is_one_more_block_of_the_file() -> None:
 
 def test_faults_of_form_and_of_sense_are_listed_at_once_with_their_lines() -> None:
     text = changed(
-        ("version = 2", "version = 0"),
+        ("version = 3", "version = 0"),
         ('languages = ["en", "he", "az"]', 'languages = ["en", "he", "az"]\nsurprise = true'),
         ("Asia/Jerusalem", "Asia/Jerusalm"),
         ('weekend = ["saturday", "sunday"]', 'weekend = ["saturday",\n  "sumday"]'),
@@ -277,7 +280,7 @@ def test_an_empty_file_lists_everything_that_is_missing() -> None:
             "there is no directorate 'xx'",
         ),
         ("closure = 30\n", "", "deadlines.matter.closure", "no deadline"),
-        ("version = 2", "version = 2\ndirectorat = 3", "directorat", "misspelt"),
+        ("version = 3", "version = 3\ndirectorat = 3", "directorat", "misspelt"),
         ("title.he", "title.fr", "title.fr", "not a language"),
         ("title.he", "title.fr", "title", "missing in 'he'"),
         ('languages = ["he", "en"]', 'languages = ["he", "fr"]', "directorate[1].languages[2]", "is not a language"),
@@ -290,7 +293,12 @@ def test_an_empty_file_lists_everything_that_is_missing() -> None:
         ("{tranche}, when the closure", "{report}", "funding_agreement.tranche.closure.en", "{report} in line 1"),
         ('closure.he = "', 'closing.he = "', "funding_agreement.tranche.closing", "misspelt"),
         ('closure.he = "', 'closing.he = "', "funding_agreement.tranche.closure", "missing in 'he'"),
-        ("hesabat: {from_month}", "{tranche}", "funding_agreement.report.az", "{tranche} in line 1"),
+        ('az = "- {report} nömrəli hesabat: {from', 'az = "{x', "funding_agreement.report.az", "{x_month} in line 1"),
+        ("milestones_at", f"{NEITHER}\nmilestones_at", "reporting.financial_every", "neither"),
+        ("agreement.milestone]", "agreement.milestones]", "funding_agreement.milestone", "on milestones is missing"),
+        ("agreement.milestone]", "agreement.milestones]", "funding_agreement.milestones", "misspelt"),
+        ('"Final report {report}', '"Final report {milestone}', "report_title.final.en", "{milestone} in line 1"),
+        ("milestone.he = ", "milestone.xx = ", "report_title.milestone", "missing in 'he'"),
     ],
 )  # fmt: skip
 def test_each_rule_of_the_file_is_told_at_its_place(before: str, after: str, place: str, says: str) -> None:

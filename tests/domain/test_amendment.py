@@ -22,7 +22,8 @@ from countersign.domain.matter import Caller, Outcome, Response
 from countersign.domain.papers import amendment_document
 from countersign.domain.projection import step_of
 from countersign.domain.proposal import Proposal, contact_key
-from countersign.domain.reporting import ReportState, add_months
+from countersign.domain.reporting import ReportState
+from countersign.domain.schedule import add_months
 from countersign.domain.stage import Stage
 from tests.amendments import asking, extended, joined, left, renamed, shifted
 from tests.domain.lives import Life, active_life, body_of, holder, three_sides, two_sides

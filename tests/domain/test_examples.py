@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from countersign.domain import proposal as proposals
+from countersign.domain import schedule
 from countersign.domain.agreement import ProgrammeAgreement
 from countersign.domain.agreement_file import read
 from countersign.domain.funding import plan
@@ -31,8 +32,8 @@ def proposal_of(path: Path) -> Proposal:
     return Proposal.model_validate_json(path.read_text(encoding="utf-8"))
 
 
-def interim_reports(proposal: Proposal, agreement: ProgrammeAgreement) -> int:
-    return -(-proposal.duration_months // agreement.reporting.period_months) - 1
+def reports_of(proposal: Proposal, agreement: ProgrammeAgreement) -> tuple[schedule.Row, ...]:
+    return schedule.rows(proposal.duration_months, agreement.reporting, summarise(proposal).milestones)
 
 
 @each_example
@@ -63,7 +64,7 @@ def test_an_example_needs_the_largest_remainder_and_its_tranches_lose_nothing(
 ) -> None:
     proposal = proposal_of(path)
     requested = summarise(proposal).requested
-    tranches = plan(requested, agreement.tranches, interim_reports(proposal, agreement))
+    tranches = plan(requested, agreement.tranches, schedule.releasing(reports_of(proposal, agreement)))
     for side, amounts in requested.items():
         for amount in amounts:
             shares = [a.minor for t in tranches for a in t.shares[side].amounts if a.unit == amount.unit]
@@ -108,7 +109,7 @@ def test_an_example_report_fits_the_proposal_it_is_named_after(
     name, _, number = path.stem.rpartition("-")
     proposal = proposal_of(ROOT / "examples" / f"{name}.json")
     summary = summarise(proposal)
-    assert 1 <= int(number) <= interim_reports(proposal, agreement) + 1
+    assert 1 <= int(number) <= len(reports_of(proposal, agreement))
     against = Against(
         summary=summary,
         currencies={one.id: one.currency for one in agreement.directorate},

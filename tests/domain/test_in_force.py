@@ -21,7 +21,8 @@ from countersign.domain.initiative import replay
 from countersign.domain.matter import Response
 from countersign.domain.projection import Task
 from countersign.domain.proposal import summarise
-from countersign.domain.reporting import ReportState, add_months
+from countersign.domain.reporting import ReportState
+from countersign.domain.schedule import ReportKind, add_months
 from countersign.domain.stage import Stage
 from tests.domain.amendments import CHANGES, Change
 from tests.domain.lives import Life, three_sides, two_sides
@@ -119,30 +120,52 @@ class AmendedLife(RuleBasedStateMachine):
             return  # its last report was cut short
         reports, start = state.reports, state.reports[0].starts_at
         assert [one.number for one in reports] == list(range(1, len(reports) + 1))
-        assert [one.starts_at for one in reports] == [start, *(one.ends_at for one in reports[:-1])]
+        regular = [one for one in reports if one.milestone is None]
+        assert [one.starts_at for one in regular] == [start, *(one.ends_at for one in regular[:-1])]
         assert [one.final for one in reports] == [False] * (len(reports) - 1) + [True]
         assert reports[-1].ends_at == add_months(start, state.proposal.duration_months)
         assert all(one.due_at == one.ends_at + timedelta(days=30) for one in reports)
         months = state.terms.reporting.period_months
         grid = {add_months(start, n) for n in range(months, state.proposal.duration_months, months)}
-        ends = {one.ends_at for one in reports if not one.version}
-        reported = max((one.ends_at for one in reports if one.version), default=start)
+        ends = {one.ends_at for one in regular if not one.version}
+        reported = max((one.ends_at for one in regular if one.version), default=start)
         assert ends - {reports[-1].ends_at} == {one for one in grid if one > reported}
         for one in reports:
             assert one.state is not ReportState.OVERDUE or one.due_at <= self.life.now
 
     @invariant()
+    def every_milestone_of_the_version_in_force_has_one_report(self) -> None:
+        state = self.life.state
+        if state.stage is Stage.TERMINATED:
+            return
+        start = state.reports[0].starts_at
+        reported = {one.milestone for one in state.reports if one.milestone and one.version}
+        waited = [(one.milestone, one.ends_at) for one in state.reports if one.milestone and not one.version]
+        asked = {one.id: one.month for one in self.life.proposal_in_force.milestones}
+        assert sorted(waited) == sorted(
+            (one, add_months(start, month)) for one, month in asked.items() if one not in reported
+        )
+        for one in state.reports:
+            if one.milestone and not one.version:
+                before = [o for o in state.reports[: one.number - 1] if o.milestone is None]
+                assert one.starts_at == (before[-1].ends_at if before else start)
+                assert one.kind is ReportKind.PROGRESS
+
+    @invariant()
     def there_is_one_tranche_for_each_interim_report_one_before_and_one_after(self) -> None:
         if self.life.stage() is Stage.TERMINATED:
             return  # what is claimed back is a tranche of its own
-        tranches, last = self.life.state.tranches, self.life.state.reports[-1].number
+        tranches, reports = self.life.state.tranches, self.life.state.reports
+        releasing = [one.number for one in reports if one.milestone is None and not one.final]
         keys = [(one.trigger, one.report) for one in tranches]
         assert len(set(keys)) == len(keys)
         assert [one.number for one in tranches] == sorted(one.number for one in tranches)
         for one in tranches:
             assert one.shares
-            assert one.report is None or one.report < last
-            assert one.number == {"signature": 1, "closure": last + 1}.get(one.trigger, (one.report or 0) + 1)
+            place = {"signature": 1, "closure": len(releasing) + 2}
+            assert one.number == (
+                releasing.index(one.report) + 2 if one.report is not None else place[one.trigger]
+            )
 
     @invariant()
     def the_tranches_come_to_what_the_version_in_force_asks_for(self) -> None:

@@ -1,14 +1,9 @@
-"""Report periods: no gap between them, no day that does not exist."""
+"""Reports: what one says, doing without one, and when one may come."""
 
 from __future__ import annotations
 
-import calendar
-import itertools
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import date, timedelta
 from typing import Any
-
-from hypothesis import given
-from hypothesis import strategies as st
 
 from countersign.domain.amounts import Amount
 from countersign.domain.matter import Response
@@ -17,55 +12,13 @@ from countersign.domain.reporting import (
     Against,
     Report,
     ReportState,
-    add_months,
     costs_per_side,
     financial_statement,
-    periods,
     report_faults,
 )
+from countersign.domain.schedule import ReportKind
 from countersign.domain.stage import Stage
 from tests.domain.lives import START, Life, active_life, holder, two_sides
-
-instants = st.datetimes(datetime(2020, 1, 1), datetime(2080, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
-
-
-@given(instants, st.integers(1, 120), st.integers(1, 24))
-def test_the_periods_cover_the_duration_without_a_gap(start: datetime, duration: int, every: int) -> None:
-    some = periods(start, duration, every)
-    midnight = start.replace(hour=0, minute=0, second=0, microsecond=0)
-    assert some[0].starts_at == midnight
-    assert some[-1].ends_at == add_months(midnight, duration)
-    assert all(one.ends_at == other.starts_at for one, other in itertools.pairwise(some))
-    assert all(one.starts_at < one.ends_at for one in some)
-    assert [one.number for one in some] == list(range(1, len(some) + 1))
-    assert [one.final for one in some] == [False] * (len(some) - 1) + [True]
-    assert len(some) == -(-duration // every)
-
-
-@given(instants, st.integers(0, 200))
-def test_months_later_is_the_same_day_or_the_last_one_of_a_shorter_month(
-    start: datetime, months: int
-) -> None:
-    later = add_months(start, months)
-    assert (later.year * 12 + later.month) - (start.year * 12 + start.month) == months
-    assert later.day == min(start.day, calendar.monthrange(later.year, later.month)[1])
-    assert later.timetz() == start.timetz()
-
-
-def test_an_initiative_that_begins_on_the_last_of_january_does_not_drift_to_the_28th() -> None:
-    ends = [
-        one.ends_at.date().isoformat() for one in periods(datetime(2027, 1, 31, 23, 59, tzinfo=UTC), 5, 1)
-    ]
-    assert ends == ["2027-02-28", "2027-03-31", "2027-04-30", "2027-05-31", "2027-06-30"]
-    assert add_months(datetime(2028, 1, 31, tzinfo=UTC), 1).day == 29  # a leap year
-
-
-def test_the_first_day_is_that_of_utc() -> None:
-    baku = timezone(timedelta(hours=4))
-    assert periods(datetime(2027, 6, 1, 3, 0, tzinfo=baku), 6, 6)[0].starts_at == datetime(
-        2027, 5, 31, tzinfo=UTC
-    )
-
 
 # ---- what a report says
 
@@ -118,8 +71,28 @@ def test_costs_that_add_up_to_more_than_a_record_can_hold_are_refused_as_a_fault
     assert report_faults(report, AGAINST)
 
 
-def places(report: Report) -> list[tuple[str, str]]:
-    return [(one.place, one.rule) for one in report_faults(report, AGAINST)]
+def places(report: Report, against: Against = AGAINST) -> list[tuple[str, str]]:
+    return [(one.place, one.rule) for one in report_faults(report, against)]
+
+
+def test_a_progress_report_has_no_accounts_and_a_financial_one_needs_no_narrative() -> None:
+    told, spent = a_report(), a_report(("dugma", 5, "ILS"))
+    silent = spent.model_copy(update={"narrative": {}})
+    progress = AGAINST.model_copy(update={"kind": ReportKind.PROGRESS})
+    financial = AGAINST.model_copy(update={"kind": ReportKind.FINANCIAL})
+    assert places(told, progress) == places(spent, financial) == places(silent, financial) == []
+    assert places(spent, progress) == [("costs", "kind")]
+    assert (
+        places(silent) == places(silent.model_copy(update={"costs": ()}), progress) == [("narrative", "kind")]
+    )
+
+
+def test_only_a_report_on_a_milestone_says_when_it_was_reached() -> None:
+    reached = a_report().model_copy(update={"reached_on": START.date()})
+    on_it = AGAINST.model_copy(update={"kind": ReportKind.PROGRESS, "milestone": "pilot"})
+    assert places(reached, on_it) == places(a_report(), on_it) == []
+    assert places(reached) == [("reached_on", "kind")]
+    assert Report.model_validate(reached.document_form()) == reached
 
 
 def with_dates(*days: date) -> Report:

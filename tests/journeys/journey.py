@@ -7,12 +7,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio.client import WorkflowHandle
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import TimeSkipper
 
-from countersign.cli.rehearsal import report_of
+from countersign.cli.rehearsal import report_due
 from countersign.domain.ids import workflow_id
 from countersign.domain.proposal import Proposal
+from countersign.domain.reporting import ReportDue
 from countersign.runtime.embedded.services import Services
+from tests.eventually import eventually
 from tests.people import Office, minimal_proposal
 
 Told = tuple[str, str]
@@ -157,7 +160,8 @@ class Journey:
         reports = await self.reports()
         report = reports[number - 1]
         await self.skip_to(datetime.fromisoformat(report["ends_at"]) + timedelta(hours=1))
-        body = report_of(Proposal.model_validate(self.proposal), number, len(reports)).document_form()
+        due = [ReportDue.model_validate({key: one[key] for key in ReportDue.model_fields}) for one in reports]
+        body = report_due(Proposal.model_validate(self.proposal), number, due).document_form()
         answer = await self.office.call(
             self.lead, "POST", f"/v1/initiatives/{self.id}/reports/{number}", body=body
         )
@@ -168,15 +172,24 @@ class Journey:
         if report["final"]:
             self.expected += [("stage.entered", "system"), ("matter.opened", "system")]
             await self.reach("closing")
-        else:
+        elif report["milestone"] is None:
             self.expected.append(("tranche.due", "system"))
 
     async def skip_to(self, instant: datetime) -> None:
         """Move the clock; a run that has just gone on as new takes a moment before it can be moved."""
-        await self.handle.query("stage")
+        await eventually(self._has_begun)
         now = await self.skipper.get_current_time(self.handle)
         if instant > now:
             await self.skipper.fast_forward(self.handle, instant - now)
+
+    async def _has_begun(self) -> bool:
+        try:
+            await self.handle.query("stage")
+        except RPCError as error:
+            if error.status is not RPCStatusCode.FAILED_PRECONDITION:
+                raise
+            return False
+        return True
 
     async def close(self) -> None:
         await self.decide("closure")

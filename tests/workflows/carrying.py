@@ -11,7 +11,7 @@ from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import TimeSkipper
 
-from countersign.cli.rehearsal import report_of
+from countersign.cli.rehearsal import report_due
 from countersign.domain.agreement import FINANCE_OFFICE, Budget, MatterKind, ProgrammeAgreement
 from countersign.domain.agreement_file import read
 from countersign.domain.amendment import Amendment, AmendmentState
@@ -387,8 +387,8 @@ class Carried:
 
     async def _report(self, number: int) -> str:
         async with self.database.reading() as connection:
-            count = len(await initiatives.reports(connection, self.id))
-        report = report_of(self.proposal, number, count)
+            reports = await initiatives.reports(connection, self.id)
+        report = report_due(self.proposal, number, reports)
         async with self.database.transaction() as connection:
             await documents.keep(connection, report.content_hash(), report.document_form())
         return report.content_hash()

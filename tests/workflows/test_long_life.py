@@ -15,6 +15,7 @@ from countersign.domain.ledger import faults
 from countersign.domain.projection import Task
 from countersign.domain.proposal import Proposal
 from countersign.domain.reporting import FINISHED
+from countersign.domain.schedule import ReportKind
 from countersign.domain.stage import Stage
 from countersign.runtime.embedded.services import Services
 from countersign.runtime.temporal import connect
@@ -40,7 +41,7 @@ async def test_three_years_of_monthly_reports_ten_amendments_and_three_suspensio
     path = tmp_path / "agreement.toml"
     path.write_text(
         shipped.replace('id = "il-az-ai"', 'id = "long-life"')
-        .replace("period_months = 6", "period_months = 1")
+        .replace("period_months = 6", "period_months = 1\nfinancial_every = 3")
         .replace("notice_days = 14", "notice_days = 0"),
         encoding="utf-8",
     )
@@ -63,6 +64,9 @@ async def test_three_years_of_monthly_reports_ten_amendments_and_three_suspensio
 
     state = await life.state()
     assert len(state.reports) == MONTHS
+    accounts = [one.number for one in state.reports if one.costs and any(one.costs.values())]
+    assert accounts == [one.number for one in state.reports if one.kind is ReportKind.BOTH]
+    assert accounts == list(range(3, MONTHS + 1, 3))
     assert {one.state for one in state.amendments} == {AmendmentState.MADE, AmendmentState.NOTIFIED}
     assert len(state.amendments) == len(AMENDED)
     entries = await life.trail()
