@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from countersign.api.dependencies import Here, InForce, Key, Me, Record, Workflows
 from countersign.api.errors import documented
@@ -25,8 +25,10 @@ from countersign.domain.model import Sha256
 from countersign.domain.proposal import Proposal
 from countersign.domain.text import Reasons
 from countersign.store import agreements, documents, trail
+from countersign.store.initiatives import Initiative
+from countersign.store.session import Database
 from countersign.workflows.initiative import InitiativeWorkflow
-from countersign.workflows.messages import AskAmendment
+from countersign.workflows.messages import AdoptAgreement, Answer, AskAmendment
 
 router = APIRouter(prefix="/initiatives/{identifier}/amendments", tags=["amendments"])
 
@@ -36,6 +38,13 @@ class AmendmentBody(Body):
 
     proposal: Proposal
     replaces: Sha256
+    reasons: Reasons
+
+
+class AdoptionBody(Body):
+    """The version of the programme agreement to move the initiative to, and why."""
+
+    agreement_version: Annotated[int, Field(ge=1, le=1_000_000)]
     reasons: Reasons
 
 
@@ -54,7 +63,8 @@ class AmendmentView(BaseModel):
 
     ``replaces`` and ``content_hash`` are the versions of the proposal that it leads from and to; ``version`` is the
     number of the latter since it is in force. ``edition`` is that of the funding agreements drawn up for it. ``reason``
-    is why it came to nothing.
+    is why it came to nothing. ``agreement_version`` is that of the programme agreement that it leads to, if that is
+    another one.
     """
 
     number: int
@@ -72,6 +82,7 @@ class AmendmentView(BaseModel):
     version: int | None = None
     settled_at: datetime | None = None
     reason: str | None = None
+    agreement_version: int | None = None
 
 
 @router.post(
@@ -103,6 +114,39 @@ async def ask(
         id=key, caller=me.caller, content_hash=content, replaces=body.replaces, reasons=body.reasons
     )
     answer = await workflows.tell(here.id, InitiativeWorkflow.ask_amendment, command)
+    return await _asked(record, here, answer, response)
+
+
+@router.post(
+    "/agreement",
+    status_code=201,
+    responses=documented(
+        *("invalid", "not_found", "forbidden", "not_your_office", "conflict_of_interest", "stage_closed"),
+        *("out_of_order", "idempotency_key_required", "too_large"),
+    ),
+)
+async def adopt(
+    body: AdoptionBody,
+    here: Here,
+    me: Me,
+    key: Key,
+    record: Record,
+    workflows: Workflows,
+    response: Response,
+) -> AskedView:
+    """Ask to move the initiative to a newer version of the programme agreement; every side decides on it.
+
+    By the office that speaks for a side, or by those who take part in it.
+    """
+    command = AdoptAgreement(
+        id=key, caller=me.caller, agreement_version=body.agreement_version, reasons=body.reasons
+    )
+    answer = await workflows.tell(here.id, InitiativeWorkflow.adopt_agreement, command)
+    return await _asked(record, here, answer, response)
+
+
+async def _asked(record: Database, here: Initiative, answer: Answer, response: Response) -> AskedView:
+    """An amendment as it was put on record."""
     async with record.reading() as connection:
         (entry,) = await trail.entries_from(connection, here.id, answer.sequence, limit=1)
     asked = AmendmentAsked.model_validate(entry.body)
@@ -111,7 +155,7 @@ async def ask(
         number=asked.number,
         weight=asked.weight,
         matter=asked.matter,
-        content_hash=content,
+        content_hash=entry.subject or "",
         sequence=answer.sequence,
     )
 
@@ -143,6 +187,7 @@ def amendment_views(entries: list[AuditEntry]) -> list[AmendmentView]:
                     edition=fact.funding_agreements.edition,
                     asked_by=entry.actor,
                     asked_at=entry.instant,
+                    agreement_version=fact.terms.version if fact.terms else None,
                 )
             case VersionInForce(number=number, version=version):
                 made = isinstance(fact, AmendmentMade)

@@ -149,8 +149,11 @@ def _sender(message: dict[str, Any]) -> str:
     return str(caller.get("person", "Somebody")) if isinstance(caller, dict) else "The API"
 
 
+_NUMBERED = ("matter", "tranche", "report", "condition", "agreement_version")
+
+
 def _described(name: str, message: dict[str, Any]) -> str:
-    said = [f"{key} {message[key]}" for key in ("matter", "tranche", "report", "condition") if key in message]
+    said = [f"{key} {message[key]}" for key in _NUMBERED if key in message]
     said += [str(message[key]) for key in ("response", "directorate", "notice") if key in message]
     if message.get("on_behalf_of"):
         said.append(f"for {message['on_behalf_of']}")

@@ -1,9 +1,9 @@
-"""Amendments: ``amend`` and ``amendments``."""
+"""Amendments: ``amend``, ``adopt`` and ``amendments``."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,6 +27,7 @@ from countersign.cli.output import DEFAULT_HOME, HomeOption, JsonOption, instant
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.command()(amend)
+    app.command()(adopt)
     app.command()(amendments)
 
 
@@ -52,6 +53,28 @@ def amend(
         body = {"proposal": proposal, "replaces": known, "reasons": reasons}
         path = initiative_path(initiative, "/amendments")
         asked = caller.call("POST", path, content=json.dumps(body).encode(), key=key).json()
+    _tell_asked(asked, as_json)
+
+
+def adopt(
+    initiative: InitiativeArgument,
+    version: Annotated[int, typer.Argument(min=1, help="The version of the programme agreement.")],
+    reasons: ReasonsOption,
+    name: AsOption = None,
+    key: KeyOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask to move an active initiative to a newer version of the programme agreement. Every side decides on it."""
+    with calling(home, url, name, as_json) as caller:
+        path = initiative_path(initiative, "/amendments/agreement")
+        body = {"agreement_version": version, "reasons": reasons}
+        asked = caller.post(path, body, key=checked_key(key))
+    _tell_asked(asked, as_json)
+
+
+def _tell_asked(asked: Any, as_json: bool) -> None:
     if as_json:
         print_json(asked)
     elif asked["matter"] is None:
@@ -84,7 +107,7 @@ def amendments(
             (
                 str(one["number"]),
                 one["weight"],
-                ", ".join(kind.replace("_", " ") for kind in one["kinds"]),
+                _changes(one),
                 instant(one["asked_at"]),
                 str(one["matter"] or ""),
                 f"{one['state']}, version {one['version']}" if one["version"] else one["state"],
@@ -94,3 +117,8 @@ def amendments(
             for one in found["items"]
         ),
     )
+
+
+def _changes(one: Any) -> str:
+    kinds = ", ".join(kind.replace("_", " ") for kind in one["kinds"])
+    return f"{kinds}: version {one['agreement_version']}" if one["agreement_version"] else kinds

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Final
 
 from countersign.domain import amendment, in_force, steps
-from countersign.domain.agreement import AmendmentLimits, MatterKind
+from countersign.domain.agreement import AmendmentLimits, MatterKind, Terms
 from countersign.domain.amendment import Amendment, AmendmentState, Kind, Weight
 from countersign.domain.canonical import content_hash
-from countersign.domain.commands import AskAmendment, ExaminedAmendment, ExaminedProposal, fingerprint
+from countersign.domain.commands import (
+    AdoptAgreement,
+    AskAmendment,
+    ExaminedAmendment,
+    ExaminedProposal,
+    fingerprint,
+)
 from countersign.domain.errors import RuleBroken
 from countersign.domain.facts import AmendmentAsked, Happened
-from countersign.domain.ground_rules import by_applicant, in_stage, said, told
+from countersign.domain.ground_rules import by_applicant, head_of, in_stage, said, told
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.papers import amendment_document
-from countersign.domain.proposal import ProposalSummary
+from countersign.domain.proposal import ProposalSummary, differences
 from countersign.domain.stage import Stage
 from countersign.domain.steps import Deadlines
 
 
 def ask(
     state: InitiativeState,
-    command: AskAmendment,
+    command: AskAmendment | AdoptAgreement,
     now: datetime,
     examined: ExaminedAmendment | None,
     deadlines: Deadlines | None,
@@ -39,35 +46,50 @@ def ask(
         matter=None if is_minor else number,
         fingerprint=fingerprint(command),
     )
-    happened = [said(command, fact, subject=command.content_hash)]
+    happened = [said(command, fact, subject=proposed.content_hash)]
     if is_minor:
         return [*happened, *in_force.in_effect(state, proposed, now)]
-    summary = _summary(proposed)
-    brings = in_force.follows(state, summary, proposed.due, now)
+    version = in_force.version_of(state, proposed)
+    brings = in_force.follows(state, version, proposed.due, now)
     content = content_hash(amendment_document(state, proposed, brings))
     # The chains' steps, too, are those that apply to what is asked for now.
-    asked = state.model_copy(update={"summary": summary})
+    asked = state.model_copy(update={"summary": version.summary})
     about = f"amendment {proposed.number}"
     return [*happened, steps.opened(asked, MatterKind.AMENDMENT, about, content, deadlines, number)]
 
 
 def planned(
-    state: InitiativeState, command: AskAmendment, now: datetime, examined: ExaminedAmendment | None
+    state: InitiativeState,
+    command: AskAmendment | AdoptAgreement,
+    now: datetime,
+    examined: ExaminedAmendment | None,
 ) -> Amendment:
     """The amendment that a message asks for, but for its funding agreements: they are drawn up when it may be asked.
 
     Raises:
-        RuleBroken: ``forbidden``, ``stage_closed``, ``out_of_order``, ``too_large``, ``precondition_failed`` or
-            ``invalid``.
+        RuleBroken: ``forbidden``, ``not_your_office``, ``conflict_of_interest``, ``stage_closed``, ``out_of_order``,
+            ``too_large``, ``precondition_failed``, ``not_found`` or ``invalid``.
     """
-    limits = may_ask(state, command)
+    may_ask(state, command)
+    if isinstance(command, AdoptAgreement):
+        proposed = _adoption(state, command, now, examined)
+    else:
+        proposed = _other_version(state, command, now, examined)
+    in_force.follows(state, in_force.version_of(state, proposed), proposed.due, now)
+    return proposed
+
+
+def _other_version(
+    state: InitiativeState, command: AskAmendment, now: datetime, examined: ExaminedAmendment | None
+) -> Amendment:
+    """Another version of the proposal."""
+    limits = _limits(state)
     if examined is None or examined.proposal.summary is None or examined.proposal.comparison is None:
         raise RuleBroken("invalid", told(examined))
     proposal, summary, comparison = examined.proposal, examined.proposal.summary, examined.proposal.comparison
     _check(state, proposal, summary)
     if Kind.EXTENSION in comparison.kinds:
         _check_extension(state, summary, limits, now)
-    in_force.follows(state, summary, examined.due, now)
     return Amendment(
         number=len(state.amendments) + 1,
         weight=amendment.weigh(comparison, limits),
@@ -84,26 +106,92 @@ def planned(
     )
 
 
-def may_ask(state: InitiativeState, command: AskAmendment) -> AmendmentLimits:
-    """The limits that hold for amendments, where the caller may ask for one now, whatever it says.
+def _adoption(
+    state: InitiativeState, command: AdoptAgreement, now: datetime, examined: ExaminedAmendment | None
+) -> Amendment:
+    """The proposal as it is, under another version of the agreement."""
+    if examined is None or examined.terms is None:
+        raise RuleBroken("not_found", f"there is no version {command.agreement_version} of the agreement")
+    proposal, terms = examined.proposal, examined.terms
+    if proposal.summary is None:
+        raise RuleBroken("invalid", told(examined))
+    if _funders(terms) != _funders(state.terms):
+        raise RuleBroken("invalid", "a version with other sides or currencies is for new initiatives only")
+    # An area that takes no new proposals lets those under way go on.
+    standing = [one for one in proposal.ineligibilities if not one.startswith("area_closed:")]
+    if standing:
+        raise RuleBroken("invalid", "; ".join(standing))
+    return Amendment(
+        number=len(state.amendments) + 1,
+        weight=Weight.MAJOR,
+        kinds=(Kind.AGREEMENT,),
+        replaces=state.content_hash,
+        content_hash=state.content_hash,
+        changed=_changed_terms(state.terms, terms),
+        reasons=command.reasons,
+        asked_by=command.caller.person,
+        asked_at=now,
+        edition=steps.next_edition(state),
+        summary=proposal.summary,
+        due=examined.due,
+        terms=terms,
+    )
+
+
+def _funders(terms: Terms) -> dict[str, str]:
+    return {side: one.currency for side, one in terms.sides.items()}
+
+
+def _changed_terms(before: Terms, after: Terms) -> tuple[str, ...]:
+    """The places in the agreement at which the rules for a running initiative differ."""
+    old, new = (one.model_dump(mode="json", exclude={"version", "content_hash"}) for one in (before, after))
+    places = [f"agreement.{one.place}" for one in differences(old, new)]
+    more = len(places) - MOST_PLACES
+    return (*places[:MOST_PLACES], *((f"and {more} more",) if more > 0 else ()))
+
+
+MOST_PLACES: Final = 20
+"""Changed places that go into a trail; both versions of the agreement are on record to compare."""
+
+
+def may_ask(state: InitiativeState, command: AskAmendment | AdoptAgreement) -> None:
+    """Whether the caller may ask for an amendment now, whatever it says.
 
     Raises:
         RuleBroken: as :func:`planned`.
     """
-    by_applicant(state, command.caller)
+    if command.caller.directorate is None or isinstance(command, AskAmendment):
+        by_applicant(state, command.caller)
+    else:
+        head_of(state, command.caller)
     in_stage(state, Stage.ACTIVE)
-    limits = state.terms.amendments
-    if limits is None:
-        raise RuleBroken("stage_closed", "it began under terms that say nothing of amendments")
+    if isinstance(command, AskAmendment):
+        _limits(state)
     if state.open_amendment is not None:
         raise RuleBroken("out_of_order", f"amendment {state.open_amendment.number} is not settled yet")
     if len(state.amendments) >= amendment.MOST:
         raise RuleBroken("too_large", f"an initiative takes {amendment.MOST} amendments at the most")
+    if isinstance(command, AdoptAgreement):
+        if command.agreement_version <= state.terms.version:
+            raise RuleBroken(
+                "invalid", f"it is bound to version {state.terms.version}: only a newer one is adopted"
+            )
+        return
     if command.replaces != state.content_hash:
         raise RuleBroken("precondition_failed", f"the version in force is {state.content_hash}")
     if command.content_hash == state.content_hash:
         raise RuleBroken("invalid", "the new version is the same as the one in force")
-    return limits
+
+
+def _limits(state: InitiativeState) -> AmendmentLimits:
+    """The limits that hold for amendments of the proposal.
+
+    Raises:
+        RuleBroken: ``stage_closed``, where the agreement has none.
+    """
+    if state.terms.amendments is None:
+        raise RuleBroken("stage_closed", "it began under terms that say nothing of amendments")
+    return state.terms.amendments
 
 
 def _check(state: InitiativeState, examined: ExaminedProposal, summary: ProposalSummary) -> None:
@@ -127,9 +215,3 @@ def _check_extension(
     until = state.reports[-1].ends_at - timedelta(days=limits.extension_notice_days)
     if now > until:
         raise RuleBroken("stage_closed", f"an extension was to be asked for by {until.isoformat()}")
-
-
-def _summary(proposed: Amendment) -> ProposalSummary:
-    if proposed.summary is None:
-        raise RuleBroken("invalid", "the amendment brings no version")
-    return proposed.summary

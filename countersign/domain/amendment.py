@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from countersign.domain.agreement import AmendmentLimits
+from countersign.domain.agreement import AmendmentLimits, Terms
 from countersign.domain.funding import FundingAgreements
 from countersign.domain.model import Model
 from countersign.domain.proposal import (
@@ -27,7 +27,10 @@ MOST: Final = 50
 
 
 class Kind(StrEnum):
-    """What an amendment changes. One that changes nothing else is ``administrative``: people, spellings, an order."""
+    """What an amendment changes. One that changes nothing else is ``administrative``: people, spellings, an order.
+
+    ``agreement`` is another version of the programme agreement, and nothing of the proposal.
+    """
 
     EXTENSION = "extension"
     SHORTENING = "shortening"
@@ -36,6 +39,7 @@ class Kind(StrEnum):
     INCREASE = "increase"
     DECREASE = "decrease"
     BUDGET_SHIFT = "budget_shift"
+    AGREEMENT = "agreement"
     ADMINISTRATIVE = "administrative"
 
 
@@ -86,8 +90,9 @@ class Amendment(Model):
     """An amendment that was asked for.
 
     ``replaces`` and ``content_hash`` are the versions of the proposal that it leads from and to, ``edition`` that of
-    the funding agreements drawn up for it, ``matter`` the one that decides on it. ``summary``, ``due`` and
-    ``funding_agreements`` are what it would bring; they are let go of once it is settled.
+    the funding agreements drawn up for it, ``matter`` the one that decides on it. ``summary``, ``due``, ``terms`` and
+    ``funding_agreements`` are what it would bring; they are let go of once it is settled. ``terms`` are those of
+    another version of the agreement, if it leads to one.
     """
 
     number: int
@@ -103,6 +108,7 @@ class Amendment(Model):
     matter: int | None = None
     summary: ProposalSummary | None = None
     due: tuple[DueDate, ...] = ()
+    terms: Terms | None = None
     funding_agreements: FundingAgreements | None = None
     state: AmendmentState = AmendmentState.ASKED
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from countersign.domain.agreement import Identifier, NoticeDays
+from countersign.domain.agreement import Identifier, NoticeDays, Terms
 from countersign.domain.amendment import Comparison, DueDate
 from countersign.domain.amounts import Amount
 from countersign.domain.canonical import canonical_json
@@ -203,6 +203,13 @@ class AskAmendment(Command):
     reasons: Reasons
 
 
+class AdoptAgreement(Command):
+    """Ask to move an active initiative to a newer version of the programme agreement than the one it is bound to."""
+
+    agreement_version: Number
+    reasons: Reasons
+
+
 AnyCommand = (
     SignOff
     | ExtendDeadline
@@ -227,6 +234,7 @@ AnyCommand = (
     | DisallowCosts
     | WriteOff
     | AskAmendment
+    | AdoptAgreement
 )
 
 
@@ -246,11 +254,12 @@ class ExaminedProposal(Model):
 
 class ExaminedAmendment(Model):
     """What the record says of an amendment: the version that it asks for, when reports would fall due under it, and
-    the funding agreements that were drawn up from it.
+    the funding agreements that were drawn up from it. ``terms`` are those of another version of the agreement.
     """
 
     proposal: ExaminedProposal
     due: tuple[DueDate, ...] = ()
+    terms: Terms | None = None
     funding_agreements: FundingAgreements | None = None
 
     @property

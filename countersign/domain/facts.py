@@ -13,7 +13,7 @@ from typing import Any, Final
 from pydantic import Field
 
 from countersign.domain import payment_facts
-from countersign.domain.agreement import ChainStep, MatterKind
+from countersign.domain.agreement import ChainStep, MatterKind, Terms
 from countersign.domain.amendment import DueDate, Kind, Weight
 from countersign.domain.amounts import Amount
 from countersign.domain.audit import SYSTEM
@@ -319,7 +319,8 @@ class AmendmentAsked(FromMessage):
     """Another version of the proposal is asked for. ``matter`` is the one that decides on it, if every side does.
 
     ``due`` is when the report on each period of the new version would fall due, ``edition`` that of the funding
-    agreements which were drawn up for it.
+    agreements which were drawn up for it. ``terms`` are those of the version of the programme agreement that it leads
+    to, if that is another one: then the proposal stays as it is.
     """
 
     action = "amendment.asked"
@@ -333,6 +334,7 @@ class AmendmentAsked(FromMessage):
     funding_agreements: FundingAgreements
     due: tuple[DueDate, ...] = ()
     matter: int | None = None
+    terms: Terms | None = None
 
 
 class VersionInForce(Fact):
@@ -346,6 +348,7 @@ class VersionInForce(Fact):
     commitments: dict[str, tuple[Amount, ...]]
     reports: tuple[ReportScheduled, ...]
     tranches: tuple[Tranche, ...]
+    terms: Terms | None = None
 
 
 class AmendmentNotified(VersionInForce):

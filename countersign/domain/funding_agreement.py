@@ -82,11 +82,11 @@ def amended_basis(state: InitiativeState, amendment: Amendment, drawn_up_on: dat
     Raises:
         RuleBroken: ``invalid``, as :func:`in_force.follows`.
     """
-    summary = amendment.summary or state.proposal
-    brings = in_force.follows(state, summary, amendment.due, now)
+    brings = in_force.follows(state, in_force.version_of(state, amendment), amendment.due, now)
     return basis(state, drawn_up_on).model_copy(
         update={
-            "version": state.version + 1,
+            "version": state.version + (amendment.terms is None),
+            "agreement_version": (amendment.terms or state.terms).version,
             "content_hash": amendment.content_hash,
             "amended": Amended(
                 number=amendment.number,

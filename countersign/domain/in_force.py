@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from countersign.domain import funding, schedule
+from countersign.domain.agreement import Terms
 from countersign.domain.amendment import Amendment, DueDate, Weight
 from countersign.domain.amounts import Amount, split
 from countersign.domain.budget import Lack
@@ -38,6 +39,13 @@ AMENDABLE: Final = frozenset({Stage.ACTIVE, Stage.SUSPENDED})
 Payees = dict[str, tuple[Amount, ...]]
 
 
+class Version(NamedTuple):
+    """What is to be in force: a version of the proposal, under a version of the programme agreement."""
+
+    summary: ProposalSummary
+    terms: Terms
+
+
 class Follows(NamedTuple):
     """What a version brings with it."""
 
@@ -45,49 +53,54 @@ class Follows(NamedTuple):
     tranches: tuple[Tranche, ...]
 
 
-def follows(
-    state: InitiativeState, summary: ProposalSummary, due: tuple[DueDate, ...], now: datetime
-) -> Follows:
+def version_of(state: InitiativeState, amendment: Amendment) -> Version:
+    """What would be in force if the amendment took effect."""
+    return Version(amendment.summary or state.proposal, amendment.terms or state.terms)
+
+
+def follows(state: InitiativeState, version: Version, due: tuple[DueDate, ...], now: datetime) -> Follows:
     """The reports and tranches that there are once this version is in force.
 
     Raises:
         RuleBroken: ``invalid``, when it would undo what was reported, let go or shown to have been spent.
     """
-    reports = rescheduled(state, summary, {one.ends_at: one.due_at for one in due}, now)
-    _keep_partners(state, summary)
-    return Follows(reports, _tranches(state, summary, schedule.releasing(reports)))
+    reports = rescheduled(state, version, {one.ends_at: one.due_at for one in due}, now)
+    _keep_partners(state, version.summary)
+    return Follows(reports, _tranches(state, version, schedule.releasing(reports)))
 
 
 # ---- reports
 
 
-def is_rescheduled(state: InitiativeState, summary: ProposalSummary) -> bool:
-    """Whether a version moves reports: by its duration or milestones, or as its lead keeps another calendar."""
-    current = state.proposal
-    return (summary.duration_months, summary.lead_directorate, summary.milestones) != (
-        current.duration_months,
-        current.lead_directorate,
-        current.milestones,
-    )
+def is_rescheduled(state: InitiativeState, version: Version) -> bool:
+    """Whether a version moves reports: by its duration or milestones, the agreement's rules, or its lead's calendar."""
+    return _dates_by(version) != _dates_by(Version(state.proposal, state.terms))
 
 
-def periods(state: InitiativeState, summary: ProposalSummary) -> tuple[Period, ...]:
+def _dates_by(version: Version) -> tuple[object, ...]:
+    summary, terms = version
+    rules = (terms.reporting.period_months, terms.reporting.progress_every, terms.reporting.financial_every)
+    calendar = terms.sides[summary.lead_directorate].calendar
+    return (summary.duration_months, summary.milestones, *rules, terms.deadlines.report, calendar)
+
+
+def periods(state: InitiativeState, version: Version) -> tuple[Period, ...]:
     """What a version's reports are on, counted from the day on which the initiative became active."""
-    start, rules = state.reports[0].starts_at, state.terms.reporting
-    return schedule.periods(start, summary.duration_months, rules, summary.milestones)
+    start, summary = state.reports[0].starts_at, version.summary
+    return schedule.periods(start, summary.duration_months, version.terms.reporting, summary.milestones)
 
 
 def rescheduled(
-    state: InitiativeState, summary: ProposalSummary, due: Mapping[datetime, datetime], now: datetime
+    state: InitiativeState, version: Version, due: Mapping[datetime, datetime], now: datetime
 ) -> tuple[ReportScheduled, ...]:
     """The reports under a version: those that have come stay, the later ones are cut anew.
 
     Raises:
         RuleBroken: ``invalid``, when it would end before now, leave no report to come, or name a milestone in the past.
     """
-    if not is_rescheduled(state, summary):
+    if not is_rescheduled(state, version):
         return tuple(map(_scheduled, state.reports))
-    planned = periods(state, summary)
+    planned = periods(state, version)
     end = planned[-1].ends_at
     kept = [one for one in state.reports if one.version or not one.is_open]
     reported = max((one.ends_at for one in kept if one.milestone is None), default=planned[0].starts_at)
@@ -125,9 +138,7 @@ class _Part(NamedTuple):
     share: Share
 
 
-def _tranches(
-    state: InitiativeState, summary: ProposalSummary, releasing: tuple[int, ...]
-) -> tuple[Tranche, ...]:
+def _tranches(state: InitiativeState, version: Version, releasing: tuple[int, ...]) -> tuple[Tranche, ...]:
     """The tranches under a version: what was let go stays, the rest of each commitment is spread over the others.
 
     ``releasing`` are the numbers of the reports that release one.
@@ -136,12 +147,12 @@ def _tranches(
         RuleBroken: ``invalid``, when less is asked for than was let go.
     """
     # Whatever was let go belongs to a report that has come, or to none: every plan that goes on has a place for it.
-    shape = funding.shape(state.terms.tranches, releasing)
+    shape = funding.shape(version.terms.tranches, releasing)
     known = {_place(one): one for one in state.tranches}
     shares: dict[int, dict[str, Share]] = {one.number: {} for one in shape}
     for side in state.terms.sides:
         fixed = [one for one in state.tranches if side in one.shares and one.shares[side].is_let_go]
-        payees, remaining = _payees(state, summary, side, fixed)
+        payees, remaining = _payees(state, version.summary, side, fixed)
         for tranche in fixed:
             shares[tranche.number][side] = _told_later(tranche.shares[side], payees)
         free = [
@@ -149,7 +160,7 @@ def _tranches(
             for place in shape
             for share in _free(state, known.get(_place(place)), place, side)
         ]
-        amounts = _spread(state, summary, side, len(releasing), fixed, free)
+        amounts = _spread(state, version, side, len(releasing), fixed, free)
         for part, some in zip(free, amounts, strict=True):
             if some:
                 renewed = part.share.model_copy(update={"amounts": some})
@@ -196,7 +207,7 @@ def _free(state: InitiativeState, tranche: Tranche | None, place: Planned, side:
 
 def _spread(
     state: InitiativeState,
-    summary: ProposalSummary,
+    version: Version,
     side: str,
     interim: int,
     fixed: list[Tranche],
@@ -207,7 +218,11 @@ def _spread(
     Where neither the plan nor what is asked for changes, they stay as they are: they are not split anew.
     """
     let_go = _sums(one.shares[side] for one in fixed)
-    asked = {one.unit: one for one in summary.requested.get(side, ())}
+    asked = {one.unit: one for one in version.summary.requested.get(side, ())}
+    is_same_plan = (interim, version.terms.tranches) == (
+        len(schedule.releasing(state.reports)),
+        state.terms.tranches,
+    )
     before = {one.unit: one for one in state.proposal.requested.get(side, ())}
     for unit, minor in let_go.items():
         if minor > (asked[unit].minor if unit in asked else 0):
@@ -215,7 +230,7 @@ def _spread(
             raise RuleBroken("invalid", f"{least} of {side!r} were let go already: no less can be asked for")
     parts: list[list[Amount]] = [[] for _ in free]
     for unit, amount in asked.items():
-        if interim == len(schedule.releasing(state.reports)) and amount == before.get(unit):
+        if is_same_plan and amount == before.get(unit):
             some = [next((a for a in part.share.amounts if a.unit == unit), Amount(0, unit)) for part in free]
         else:
             weights = [part.place.weight for part in free]
@@ -346,17 +361,18 @@ def in_effect(state: InitiativeState, amendment: Amendment, now: datetime) -> li
     summary = amendment.summary
     if summary is None:
         raise RuleBroken("invalid", "the amendment is settled already")
-    brings = follows(state, summary, amendment.due, now)
+    brings = follows(state, version_of(state, amendment), amendment.due, now)
     kind = AmendmentNotified if amendment.weight is Weight.MINOR else AmendmentMade
     fact = kind(
         number=amendment.number,
-        version=state.version + 1,
+        version=state.version + (amendment.terms is None),
         summary=summary,
         changed=amendment.changed,
         asked_by=amendment.asked_by,
         commitments=dict(summary.requested),
         reports=brings.reports,
         tranches=brings.tranches,
+        terms=amendment.terms,
     )
     happened = [Happened(fact, subject=amendment.content_hash)]
     if amendment.funding_agreements is not None:

@@ -436,6 +436,7 @@ def _changes_by_amendments(state: InitiativeState, fact: Fact, entry: AuditEntry
                 "commitments": fact.commitments,
                 "reports": _rescheduled(state.reports, fact.reports, entry.instant),
                 "tranches": fact.tranches,
+                **({} if fact.terms is None else {"terms": fact.terms}),
             }
         case AmendmentRejected(number=number):
             return {"amendments": _settled(state, number, AmendmentState.REJECTED)}
@@ -445,7 +446,8 @@ def _changes_by_amendments(state: InitiativeState, fact: Fact, entry: AuditEntry
 
 def _settled(state: InitiativeState, number: int, became: AmendmentState) -> tuple[Amendment, ...]:
     """The amendments with one of them settled: what it would have brought is in force now, or of no use."""
-    settled = {"state": became, "summary": None, "due": (), "funding_agreements": None}
+    settled = {"state": became, "summary": None, "due": (), "terms": None}
+    settled |= {"funding_agreements": None}
     return _replaced(state.amendments, number, lambda _: settled)
 
 

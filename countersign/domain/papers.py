@@ -178,7 +178,7 @@ def complaint_document(state: InitiativeState, reasons: str) -> dict[str, Any]:
 
 def amendment_document(state: InitiativeState, amendment: Amendment, brings: Follows) -> dict[str, Any]:
     """What an amendment puts before the directorates: both versions by their hashes, and what the new one brings."""
-    summary, agreements = amendment.summary, amendment.funding_agreements
+    summary, agreements, terms = amendment.summary, amendment.funding_agreements, amendment.terms
     return {
         "document": "amendment",
         "number": amendment.number,
@@ -186,7 +186,15 @@ def amendment_document(state: InitiativeState, amendment: Amendment, brings: Fol
         "reference": state.reference,
         "agreement": {"id": state.terms.agreement, "version": state.terms.version},
         "replaces": {"version": state.version, "content_hash": amendment.replaces},
-        "proposal": {"version": state.version + 1, "content_hash": amendment.content_hash},
+        "proposal": {
+            "version": state.version + (terms is None),
+            "content_hash": amendment.content_hash,
+        },
+        **(
+            {}
+            if terms is None
+            else {"adopts": {"version": terms.version, "content_hash": terms.content_hash}}
+        ),
         "kinds": [one.value for one in amendment.kinds],
         "changed": list(amendment.changed),
         "reasons": amendment.reasons,

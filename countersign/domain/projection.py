@@ -397,12 +397,12 @@ _NEW_VERSIONS: Final = frozenset(
         *("amendment.notified", "amendment.made"),
     }
 )
-"""The actions that put another version of the proposal in the place of the one before."""
+"""The actions that put another version of the proposal in the place of the one before, unless they bring new terms."""
 
 
 def _versions(entries: Sequence[AuditEntry]) -> Iterator[Version]:
     for entry in entries:
-        if entry.action in _NEW_VERSIONS and entry.subject is not None:
+        if entry.action in _NEW_VERSIONS and entry.subject is not None and "terms" not in entry.body:
             yield Version(
                 number=entry.body.get("version", 1),
                 content_hash=entry.subject,
@@ -436,7 +436,8 @@ def _subject(
     kind = MatterKind(opened.body["kind"])
     amendment = after.open_amendment
     if kind is MatterKind.AMENDMENT and amendment is not None and amendment.summary is not None:
-        brings = in_force.follows(after, amendment.summary, amendment.due, opened.instant)
+        version = in_force.version_of(after, amendment)
+        brings = in_force.follows(after, version, amendment.due, opened.instant)
         return amendment_document(after, amendment, brings)
     if kind is MatterKind.RESUMPTION:
         asked = (entry.body["reasons"] for entry in entries if entry.action == "resumption.asked")

@@ -13,6 +13,7 @@ from countersign.domain.agreement import MatterKind
 from countersign.domain.amounts import LARGEST
 from countersign.domain.canonical import content_hash
 from countersign.domain.commands import (
+    AdoptAgreement,
     AnyCommand,
     AskAmendment,
     AskResumption,
@@ -138,7 +139,7 @@ def receive(
             return ending.receive(state, command)
         case SubmitReport():
             return _submit_report(state, command, now, examined, deadlines)
-        case AskAmendment():
+        case AskAmendment() | AdoptAgreement():
             found = examined if isinstance(examined, ExaminedAmendment) else None
             return amending.ask(state, command, now, found, deadlines)
 

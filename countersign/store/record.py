@@ -65,7 +65,7 @@ async def put_documents(connection: AsyncConnection, documents: dict[str, dict[s
 
 def _write() -> str:
     """The statement that writes a step, given as ``$1``: what it holds no rows for, it leaves as it is."""
-    kept = ("id", "reference", "agreement_id", "agreement_version", "applicant", "submitted_at", "title")
+    kept = ("id", "reference", "agreement_id", "applicant", "submitted_at", "title")
     columns = [one.name for one in t.initiative.columns]
     changing = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in kept)
     values = {name: f"p.{name}" for name in columns} | {"agreement_id": "p.agreement", "title": _TITLE}

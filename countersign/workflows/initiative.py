@@ -43,9 +43,9 @@ class InitiativeWorkflow(Mailbox):
     Updates (each answered when it is on record, counted or refused): ``sign_off``, ``extend_deadline``,
     ``declare_conflict``, ``withdraw``, ``revise``, ``give_evidence``, ``clear_condition``, ``refuse_evidence``,
     ``complain``, ``authorise_tranche``, ``confirm_tranche``, ``hold_tranche``, ``resume_tranche``,
-    ``report_payment``, ``submit_report``, ``waive_report``, ``ask_amendment``, ``suspend``, ``terminate``,
-    ``take_back_notice``, ``ask_resumption``, ``disallow_costs``, ``write_off``; and ``submitted``, which answers when
-    the submission is on record.
+    ``report_payment``, ``submit_report``, ``waive_report``, ``ask_amendment``, ``adopt_agreement``, ``suspend``,
+    ``terminate``, ``take_back_notice``, ``ask_resumption``, ``disallow_costs``, ``write_off``; and ``submitted``, which
+    answers when the submission is on record.
     Signals: ``sign_off``, the same message; never raises, its answer goes to the audit trail. ``budget_changed``: money
     may have come free for those who wait for some.
     Query: ``stage``.

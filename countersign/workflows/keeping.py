@@ -9,17 +9,26 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
 
 from countersign.activities.deadlines import DeadlineAnswer, DeadlineQuestion
 from countersign.activities.mandates import MandateQuestion
-from countersign.activities.record import ProposalQuestion, Recorded, ReportAnswer, ReportQuestion
+from countersign.activities.record import (
+    Opened,
+    Opening,
+    ProposalQuestion,
+    Recorded,
+    ReportAnswer,
+    ReportQuestion,
+)
 from countersign.activities.signing import SigningOrder
 from countersign.domain import amending, draft, in_force, rules, steps
-from countersign.domain.agreement import MatterKind
+from countersign.domain.agreement import MatterKind, Terms
 from countersign.domain.amendment import DueDate
 from countersign.domain.audit import AuditEntry
 from countersign.domain.budget import Lack
 from countersign.domain.commands import (
+    AdoptAgreement,
     AnyCommand,
     AskAmendment,
     AskResumption,
@@ -198,7 +207,7 @@ class Keeper:
                 return {"mandates": await self._mandates(delegator, command.caller)}
             case Revise():
                 return {"examined": await self._examined(command.content_hash)}
-            case AskAmendment():
+            case AskAmendment() | AdoptAgreement():
                 return await self._amendment(command)
             case SubmitReport():
                 due = self.state.report(command.report)
@@ -238,7 +247,7 @@ class Keeper:
         found: ExaminedProposal = await _ask("examine_proposal", question, ExaminedProposal)
         return found
 
-    async def _amendment(self, command: AskAmendment) -> dict[str, Any]:
+    async def _amendment(self, command: AskAmendment | AdoptAgreement) -> dict[str, Any]:
         """An amendment as it would be: what it changes, when reports fall due, the funding agreements that it makes.
 
         Of one that may not be asked for only as much as the rule needs to say why.
@@ -247,21 +256,33 @@ class Keeper:
             amending.may_ask(self.state, command)
         except RuleBroken:
             return {}
-        proposal = await self._examined(command.content_hash)
+        terms: Terms | None = None
+        if isinstance(command, AdoptAgreement):
+            under = await self._under(command.agreement_version)
+            if under is None:
+                return {}
+            terms, proposal = under.terms, under.examined
+        else:
+            proposal = await self._examined(command.content_hash)
         summary, deadlines = proposal.summary, None
         due: tuple[DueDate, ...] = ()
-        if summary is not None:
-            ends = [one.ends_at for one in in_force.periods(self.state, summary)]
+        side = (terms or self.state.terms).sides.get(summary.lead_directorate) if summary else None
+        if summary is not None and side is not None:
+            version = in_force.Version(summary, terms or self.state.terms)
+            ends = [one.ends_at for one in in_force.periods(self.state, version)]
             matter = self._matter_questions(MatterKind.AMENDMENT, self.state, workflow.now())
-            days = self.state.terms.deadlines.report
+            days = version.terms.deadlines.report
             counted = await self._count(
-                [*matter, *self._questions([(summary.lead_directorate, end, days) for end in ends])]
+                [
+                    *matter,
+                    *(DeadlineQuestion(calendar=side.calendar, start=end, working_days=days) for end in ends),
+                ]
             )
             deadlines = self._matter_deadlines(counted[: len(matter)])
             due = tuple(
                 DueDate(ends_at=end, due_at=at) for end, at in zip(ends, counted[len(matter) :], strict=True)
             )
-        examined = ExaminedAmendment(proposal=proposal, due=due)
+        examined = ExaminedAmendment(proposal=proposal, due=due, terms=terms)
         now = workflow.now()
         try:
             proposed = amending.planned(self.state, command, now, examined)
@@ -273,6 +294,21 @@ class Keeper:
             "examined": examined.model_copy(update={"funding_agreements": drawn_up}),
             "deadlines": deadlines,
         }
+
+    async def _under(self, agreement_version: int) -> Opened | None:
+        """The proposal in force under another version of the agreement, if there is such a one on record."""
+        question = Opening(
+            agreement=self.state.terms.agreement,
+            agreement_version=agreement_version,
+            content_hash=self.state.content_hash,
+        )
+        try:
+            found: Opened = await _ask("open_initiative", question, Opened)
+        except ActivityError as error:
+            if not isinstance(error.cause, ApplicationError) or error.cause.type != "not_found":
+                raise
+            return None
+        return found
 
     async def _mandates(self, delegator: str, delegate: Caller) -> MandatesGiven:
         question = MandateQuestion(delegator=delegator, delegate=delegate.person)

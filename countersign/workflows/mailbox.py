@@ -8,6 +8,7 @@ from typing import Any
 from temporalio import workflow
 
 from countersign.workflows.messages import (
+    AdoptAgreement,
     Answer,
     AskAmendment,
     AskResumption,
@@ -114,6 +115,11 @@ class Mailbox(ABC):
     @workflow.update
     async def ask_amendment(self, message: AskAmendment) -> Answer:
         """The applicant asks for another version of what is carried out."""
+        return await self._receive(message)
+
+    @workflow.update
+    async def adopt_agreement(self, message: AdoptAgreement) -> Answer:
+        """A side, or the applicants, ask to move it to a newer version of the programme agreement."""
         return await self._receive(message)
 
     @workflow.update

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from countersign.domain.commands import (
+    AdoptAgreement,
     Answer,
     AskAmendment,
     AskResumption,
@@ -72,6 +73,7 @@ class Ended(Model):
 
 
 __all__ = [
+    "AdoptAgreement",
     "Answer",
     "AskAmendment",
     "AskResumption",

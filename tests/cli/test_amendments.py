@@ -1,4 +1,4 @@
-"""``countersign amend`` and ``countersign amendments``."""
+"""``countersign amend``, ``countersign adopt`` and ``countersign amendments``."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 from temporalio.testing import TimeSkipper
 
+from countersign.domain.agreement import ProgrammeAgreement
 from countersign.runtime.embedded.services import Services
+from countersign.store.session import Database
 from tests.amendments import extended, shifted
 from tests.cli.conftest import Terminal
 from tests.journeys.journey import Journey
+from tests.journeys.test_adoption import registered
 from tests.people import Office, minimal_proposal
 
 pytestmark = pytest.mark.services
@@ -64,6 +67,29 @@ async def test_one_is_asked_for_by_a_file_and_what_became_of_each_is_listed(
         ("notified", None),
         ("asked", matter),
     ]
+
+
+async def test_the_head_of_a_side_asks_to_adopt_a_newer_version_of_the_agreement(
+    terminal: Terminal,
+    office: Office,
+    services: Services,
+    skipper: TimeSkipper,
+    database: Database,
+    agreement: ProgrammeAgreement,
+) -> None:
+    newer = await registered(database, agreement)
+    journey = Journey(office, services, skipper, minimal_proposal())
+    await journey.submit()
+    await journey.clear()
+    await journey.approve_and_sign()
+    adopt = ("adopt", journey.id, str(newer.version), "--reasons", "A report a year will do.")
+    refused = await terminal(*adopt, who="il-officer")
+    assert refused.status == 1
+    assert "not_your_office" in refused.err
+    told = await terminal(*adopt, who="il-head")
+    matter = (await journey.matter("amendment"))["number"]
+    assert told.out == f"Amendment 1 is before every side, as matter {matter}.\n"
+    assert f"agreement: version {newer.version}" in (await terminal("amendments", journey.id)).out
 
 
 async def version(journey: Journey, number: int) -> str:

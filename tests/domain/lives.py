@@ -9,8 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from countersign.domain import (
-    amending,
-    amendment,
     clock,
     ending,
     funding_agreement,
@@ -22,11 +20,11 @@ from countersign.domain import (
 )
 from countersign.domain.agreement import ChainStep, MatterKind, ProgrammeAgreement
 from countersign.domain.agreement_file import read
-from countersign.domain.amendment import DueDate
 from countersign.domain.amounts import Amount, split
 from countersign.domain.audit import AuditEntry
 from countersign.domain.canonical import content_hash
 from countersign.domain.commands import (
+    AdoptAgreement,
     Answer,
     AnyCommand,
     AskAmendment,
@@ -36,7 +34,6 @@ from countersign.domain.commands import (
     Complain,
     ConfirmTranche,
     DisallowCosts,
-    ExaminedAmendment,
     ExaminedProposal,
     ExaminedReport,
     GiveEvidence,
@@ -61,11 +58,12 @@ from countersign.domain.mandate import PAYMENT, Mandate
 from countersign.domain.matter import Caller, Matter, Outcome, Response, SignOff, waiting_step
 from countersign.domain.notice import NoticeKind
 from countersign.domain.projection import Task, Waiting, waited_for
-from countersign.domain.proposal import Proposal, differences, ineligibilities, summarise
+from countersign.domain.proposal import Proposal, ineligibilities, summarise
 from countersign.domain.reporting import ReportState
 from countersign.domain.stage import COMPLAINABLE, OPENS, Stage
 from countersign.domain.steps import Deadlines
 from countersign.runtime.resources import default_agreement
+from tests.domain import look_ups
 from tests.people import ROOT, minimal_proposal
 
 START = datetime(2027, 1, 11, 9, 30, tzinfo=UTC)
@@ -109,7 +107,7 @@ class Life:
     """One initiative. ``entries`` is its trail, ``state`` what follows from it."""
 
     def __init__(self, agreement: ProgrammeAgreement, proposal: Proposal) -> None:
-        self.agreement, self.proposal = agreement, proposal
+        self.agreements, self.proposal = {agreement.version: agreement}, proposal
         self.now = START
         self.entries: list[AuditEntry] = []
         self.sent: list[tuple[str, str]] = []
@@ -134,6 +132,11 @@ class Life:
                 f"{one.rule}: {one.problem}" for one in ineligibilities(proposal, agreement)
             ),
         )
+
+    @property
+    def agreement(self) -> ProgrammeAgreement:
+        """The version of the agreement that it is bound to."""
+        return self.agreements[self.state.terms.version]
 
     @property
     def sides(self) -> tuple[str, ...]:
@@ -378,29 +381,22 @@ class Life:
             replaces=self.state.content_hash,
             reasons="It turned out otherwise.",
         )
-        return self.send(command, self._examined(command, before, after))
+        return self.send(command, look_ups.other_version(self, command, before, after))
 
-    def _examined(self, command: AskAmendment, before: Proposal, after: Proposal) -> ExaminedAmendment:
-        """What the workflow looks up for an amendment."""
-        proposal = ExaminedProposal(
-            summary=summarise(after),
-            ineligibilities=tuple(
-                f"{one.rule}: {one.problem}" for one in ineligibilities(after, self.agreement)
-            ),
-            changed=tuple(one.place for one in differences(body_of(before), body_of(after))),
-            comparison=amendment.compare(before, after),
+    def adopt(
+        self, agreement: ProgrammeAgreement, caller: Caller | None = None, *, on_record: bool = True
+    ) -> Answer:
+        """Somebody asks to move it to another version of the agreement."""
+        if on_record:
+            self.agreements[agreement.version] = agreement
+        first = self.sides[0]
+        command = AdoptAgreement(
+            id=self.next_id(),
+            caller=caller or holder(first, self.state.terms.sides[first].head),
+            agreement_version=agreement.version,
+            reasons="The rules are simpler now.",
         )
-        periods = in_force.periods(self.state, summarise(after)) if self.state.reports else ()
-        due = tuple(DueDate(ends_at=one.ends_at, due_at=one.ends_at + timedelta(days=30)) for one in periods)
-        examined = ExaminedAmendment(proposal=proposal, due=due)
-        try:
-            proposed = amending.planned(self.state, command, self.now, examined)
-        except RuleBroken:
-            return examined
-        rests_on = funding_agreement.amended_basis(self.state, proposed, self.now.date(), self.now)
-        self.drawn_up = funding_agreement.documents(self.agreement, after, rests_on)
-        drawn_up = funding_agreement.known_by(self.drawn_up, rests_on)
-        return examined.model_copy(update={"funding_agreements": drawn_up})
+        return self.send(command, look_ups.adoption(self, command))
 
     def complain(self) -> Answer:
         """The applicant asks both sides to look at a refusal again."""

@@ -256,7 +256,7 @@ def test_the_matter_puts_both_versions_and_all_that_follows_before_every_side() 
     assert opened is not None
     assert asked is not None
     assert asked.summary is not None
-    brings = in_force.follows(life.state, asked.summary, asked.due, life.now)
+    brings = in_force.follows(life.state, in_force.version_of(life.state, asked), asked.due, life.now)
     document = amendment_document(life.state, asked, brings)
     assert opened.content_hash == content_hash(document)
     assert document["replaces"] == {"version": 1, "content_hash": before.content_hash}
@@ -397,7 +397,7 @@ def test_another_lead_keeps_another_calendar() -> None:
     for one in changed["partners"]:
         one["role"] = "partner" if one["role"] == "lead" else "lead"
     life.amend(**changed)
-    assert in_force.is_rescheduled(life.state, life.state.amendments[-1].summary or life.state.proposal)
+    assert in_force.is_rescheduled(life.state, in_force.version_of(life.state, life.state.amendments[-1]))
     life.all_sign()
     assert life.state.proposal.lead_directorate == "az"
 

@@ -66,6 +66,26 @@ class AmendedLife(RuleBasedStateMachine):
         if response is not None:
             self.every_side_decides_on_it(response)
 
+    @rule(
+        every=st.sampled_from([3, 4, 6]),
+        accounts=st.sampled_from([None, 2]),
+        on_signature=st.sampled_from([0, 40]),
+        response=st.sampled_from([Response.APPROVE, Response.APPROVE, Response.REFUSE]),
+    )
+    def a_side_asks_for_another_version_of_the_agreement(
+        self, every: int, accounts: int | None, on_signature: int, response: Response
+    ) -> None:
+        newest = self.life.agreements[max(self.life.agreements)]
+        rules = {"period_months": every, "financial_every": accounts}
+        plan = {"on_signature": on_signature, "on_reports": 90 - on_signature}
+        changed = {
+            "version": newest.version + 1,
+            "reporting": newest.reporting.model_copy(update=rules),
+            "tranches": newest.tranches.model_copy(update=plan),
+        }
+        self.life.adopt(newest.model_copy(update=changed))
+        self.every_side_decides_on_it(response)
+
     @rule(response=st.sampled_from([Response.APPROVE, Response.APPROVE, Response.APPROVE, Response.REFUSE]))
     def every_side_decides_on_it(self, response: Response) -> None:
         matter = self.life.state.last_matter(MatterKind.AMENDMENT)
@@ -132,6 +152,12 @@ class AmendedLife(RuleBasedStateMachine):
         assert ends - {reports[-1].ends_at} == {one for one in grid if one > reported}
         for one in reports:
             assert one.state is not ReportState.OVERDUE or one.due_at <= self.life.now
+        accounts = state.terms.reporting.financial_every or 1
+        for one in regular:
+            if not one.version:
+                number = sorted({*grid, reports[-1].ends_at}).index(one.ends_at) + 1
+                is_told = one.final or number % accounts == 0
+                assert one.kind is (ReportKind.BOTH if is_told else ReportKind.PROGRESS)
 
     @invariant()
     def every_milestone_of_the_version_in_force_has_one_report(self) -> None:
