@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import httpx
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
 
@@ -31,6 +31,7 @@ from countersign.api import (
     proposals,
     reports,
 )
+from countersign.api.dependencies import privileged
 from countersign.api.edge import Edge
 from countersign.api.gateway import Gateway
 from countersign.api.identity import Verifier, trusted
@@ -88,7 +89,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     app.add_middleware(Edge)
     for module in _ROUTES:
-        app.include_router(module.router, prefix="/v1")
+        app.include_router(module.router, prefix="/v1", dependencies=[Depends(privileged)])
     app.include_router(health.router)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     return app

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime
 
 from countersign.api import history
-from countersign.api.dependencies import Auditor, Here, Record
+from countersign.api.dependencies import Here, Record
 from countersign.api.errors import Problem, documented
 from countersign.api.schemas import AuditPage, FoundEntry, HistoryView, Page
 from countersign.domain.audit import rfc3339
@@ -32,7 +32,6 @@ _CURSOR: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z)\.(\d{1,18
 )
 async def entries(
     here: Here,
-    me: Auditor,
     record: Record,
     start: Annotated[int, Query(ge=1, le=2**53, description="The first sequence wanted.")] = 1,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
@@ -46,7 +45,6 @@ async def entries(
 
 @router.get("/audit", responses=documented("unauthenticated", "forbidden", "invalid", "not_found"))
 async def search(
-    me: Auditor,
     record: Record,
     actor: Annotated[
         str | None,
@@ -96,7 +94,6 @@ async def search(
 )
 async def read_history(
     here: Here,
-    me: Auditor,
     request: Request,
     form: Annotated[Literal["sentences", "temporal-json"], Query(alias="format")] = "sentences",
 ) -> HistoryView | Response:

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from countersign.api.dependencies import InForce, OfProgramme, Record
+from countersign.api.dependencies import InForce, Record
 from countersign.api.errors import documented
 from countersign.api.schemas import Page
 from countersign.domain.budget import year_of
@@ -36,7 +36,6 @@ class BudgetView(BaseModel):
 
 @router.get("", responses=documented("unauthenticated", "forbidden", "invalid"))
 async def read(
-    _: OfProgramme,
     record: Record,
     agreement: InForce,
     year: Annotated[int | None, Query(ge=2000, le=2999, description="This year unless given.")] = None,

@@ -9,6 +9,7 @@ from fastapi import Depends, Header, Path, Request
 from countersign.api.errors import Problem
 from countersign.api.gateway import Gateway
 from countersign.api.identity import Identity
+from countersign.api.privileges import BY_ROUTE, Verdict, at_the_door
 from countersign.domain.agreement import ProgrammeAgreement
 from countersign.store import initiatives
 from countersign.store.initiatives import Initiative
@@ -35,14 +36,33 @@ async def agreement(request: Request) -> ProgrammeAgreement:
 
 async def identify(request: Request, authorization: Annotated[str | None, Header()] = None) -> Identity:
     """The caller, by the bearer token in ``Authorization``."""
+    known: Identity | None = getattr(request.state, "identity", None)
+    if known is not None:
+        return known
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Problem("unauthenticated", "send Authorization: Bearer <token>")
     if len(token) > 16_384:
         raise Problem("unauthenticated", "the token is too long")
     found: Identity = await request.app.state.verifier.identify(token.strip())
-    request.state.person = found.person
+    request.state.person, request.state.identity = found.person, found
     return found
+
+
+async def privileged(request: Request, authorization: Annotated[str | None, Header()] = None) -> None:
+    """Nobody gets past the door whom the privilege matrix refuses, and nobody to a route that it does not have."""
+    privilege = BY_ROUTE.get((request.method, request.scope["route"].path))
+    if privilege is None:
+        raise Problem("forbidden", "nobody may do this: it is not in the privilege matrix")
+    if privilege.is_public:
+        return
+    me = await identify(request, authorization)
+    verdict = at_the_door(privilege, me.role)
+    if verdict is not Verdict.YES:
+        raise Problem(verdict.value, f"not for you as {_CALLED[me.role]}: {privilege.does}")
+
+
+_CALLED = {"applicant": "an applicant", "staff": "an office holder", "auditor": "an auditor"}
 
 
 Record = Annotated[Database, Depends(database)]
@@ -50,31 +70,6 @@ Workflows = Annotated[Gateway, Depends(gateway)]
 InForce = Annotated[ProgrammeAgreement, Depends(agreement)]
 Me = Annotated[Identity, Depends(identify)]
 
-
-async def applicant(me: Me) -> Identity:
-    """The caller, who is an applicant."""
-    if me.role != "applicant":
-        raise Problem("forbidden", "applicants do this")
-    return me
-
-
-async def auditor(me: Me) -> Identity:
-    """The caller, who is an auditor of either side."""
-    if me.role != "auditor":
-        raise Problem("forbidden", "auditors read this")
-    return me
-
-
-async def programme(me: Me) -> Identity:
-    """The caller, who may see the whole programme: anybody but an applicant."""
-    if me.part_of is not None:
-        raise Problem("forbidden", "directorates and auditors read this")
-    return me
-
-
-Applicant = Annotated[Identity, Depends(applicant)]
-Auditor = Annotated[Identity, Depends(auditor)]
-OfProgramme = Annotated[Identity, Depends(programme)]
 
 InitiativeId = Annotated[
     str,

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
-from countersign.api.dependencies import Here, InForce, OfProgramme, Record
+from countersign.api.dependencies import Here, InForce, Record
 from countersign.api.errors import Problem, documented
 from countersign.api.initiatives import IDENTIFIER
 from countersign.api.schemas import BalanceView, LedgerPage, StatementsView, TransactionView, YearView
@@ -80,7 +80,6 @@ async def read(
 
 @router.get("/ledger", responses=documented("unauthenticated", "forbidden", "invalid"))
 async def statements(
-    me: OfProgramme,
     record: Record,
     agreement: InForce,
     directorate: Annotated[str | None, Query(pattern=IDENTIFIER)] = None,

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Body, Header, Path, Response
 from fastapi.openapi.models import Example
 
-from countersign.api.dependencies import Applicant, Here, InForce, Key, Me, Record, Workflows
+from countersign.api.dependencies import Here, InForce, Key, Me, Record, Workflows
 from countersign.api.errors import Problem, documented
 from countersign.api.schemas import Answered, ProposalView, SubmittedView, VersionView
 from countersign.domain.agreement import ProgrammeAgreement
@@ -45,7 +45,7 @@ EXAMPLES: Final = _examples()
 async def submit(
     proposal: Annotated[Proposal, Body(openapi_examples=EXAMPLES)],
     response: Response,
-    me: Applicant,
+    me: Me,
     key: Key,
     record: Record,
     workflows: Workflows,
