@@ -56,6 +56,16 @@ check: setup ## Check format, lint, types and who imports whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	@$(MAKE) --no-print-directory audit
+
+# Strict, or what its service does not know would pass as sound. AUDIT=... chooses another service.
+.PHONY: audit
+audit: setup ## Hold what a deployment installs against known vulnerabilities, where their data can be had
+	@found=$$($(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+		--requirement requirements.runtime.lock $(AUDIT) 2>&1); status=$$?; \
+	printf '%s\n' "$$found" | tail -20; \
+	if [ $$status -ne 0 ] && printf '%s' "$$found" | grep -q '^Found [0-9]* known vulnerabilit'; then exit 1; fi; \
+	if [ $$status -ne 0 ]; then echo "SKIPPED: the data on known vulnerabilities cannot be had from here"; fi
 
 .PHONY: format
 format: setup ## Format the code and fix what can be fixed

@@ -35,6 +35,7 @@ from countersign.api.dependencies import privileged
 from countersign.api.edge import Edge
 from countersign.api.gateway import Gateway
 from countersign.api.identity import Verifier, trusted
+from countersign.api.limits import Rates
 from countersign.domain.agreement_file import read
 from countersign.runtime.settings import Settings
 from countersign.runtime.temporal import connect
@@ -68,6 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.agreement = agreement
+        app.state.rates = Rates(chosen.requests_per_minute, chosen.unproven_per_minute)
         app.state.database = Database(chosen.database_url)
         app.state.temporal = await connect(chosen)
         app.state.gateway = Gateway(app.state.temporal, chosen.task_queue, app.state.database)

@@ -9,6 +9,7 @@ from fastapi import Depends, Header, Path, Request
 from countersign.api.errors import Problem
 from countersign.api.gateway import Gateway
 from countersign.api.identity import Identity
+from countersign.api.limits import Rates
 from countersign.api.privileges import BY_ROUTE, Verdict, at_the_door
 from countersign.domain.agreement import ProgrammeAgreement
 from countersign.store import initiatives
@@ -39,13 +40,25 @@ async def identify(request: Request, authorization: Annotated[str | None, Header
     known: Identity | None = getattr(request.state, "identity", None)
     if known is not None:
         return known
+    rates: Rates = request.app.state.rates
+    try:
+        found = await _proven(request, authorization)
+    except Problem as problem:
+        if problem.code == "unauthenticated":
+            await rates.count_unproven(request.client.host if request.client else "")
+        raise
+    request.state.person, request.state.identity = found.person, found
+    await rates.count_person(found.person)
+    return found
+
+
+async def _proven(request: Request, authorization: str | None) -> Identity:
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Problem("unauthenticated", "send Authorization: Bearer <token>")
     if len(token) > 16_384:
         raise Problem("unauthenticated", "the token is too long")
     found: Identity = await request.app.state.verifier.identify(token.strip())
-    request.state.person, request.state.identity = found.person, found
     return found
 
 

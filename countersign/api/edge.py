@@ -7,17 +7,34 @@ import secrets
 from typing import Final
 
 from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from countersign.api.errors import Problem, answer
+from countersign.api.limits import MAX_BODY, check_depth, read_body, replaying, too_large
 
-MAX_BODY: Final = 2 * 1024 * 1024
-"""Bytes that a request may have; the largest proposal that the model takes is well below."""
+_ALWAYS: Final = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    (b"strict-transport-security", b"max-age=31536000; includeSubDomains"),
+)
+"""What every answer says unless it says otherwise itself (OWASP ASVS 5.0, V3.4); the last counts over TLS only."""
 
-_ALWAYS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
-"""What every answer says unless it says otherwise itself."""
+_NOTHING: Final = b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+_DOCUMENTATION: Final = (
+    b"default-src 'none'; connect-src 'self'; font-src 'self'; img-src 'self' data:; script-src 'self' 'unsafe-inline';"
+    b" style-src 'self' 'unsafe-inline'; worker-src blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+"""What an answer may load in a browser: nothing; the API's documentation, what is served here with it."""
+
+_DOCUMENTED: Final = ("/docs", "/redoc", "/static-offline-docs")
+
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -36,7 +53,8 @@ class Edge:
         given = headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(12)
         scope.setdefault("state", {})["request_id"] = request_id
-        always = ((b"x-request-id", request_id.encode()), *_ALWAYS)
+        policy = _DOCUMENTATION if scope["path"].startswith(_DOCUMENTED) else _NOTHING
+        always = ((b"x-request-id", request_id.encode()), (b"content-security-policy", policy), *_ALWAYS)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -45,26 +63,19 @@ class Edge:
                 said += [one for one in always if one[0] not in names]
             await send(message)
 
-        length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > MAX_BODY:
-            request = Request(scope, receive)
-            problem = Problem("too_large", f"a request has at most {MAX_BODY} bytes")
+        request = Request(scope, receive)
+        try:
+            length = headers.get("content-length", "0")
+            if not length.isdigit() or int(length) > MAX_BODY:
+                raise too_large()
+            if scope["method"] in _WITH_BODY:
+                body = await read_body(receive)
+                if body is None:
+                    return  # nobody waits for an answer any more
+                if "xml" not in headers.get("content-type", ""):
+                    check_depth(body)
+                receive = replaying(body, receive)
+        except Problem as problem:
             await (await answer(request, problem))(scope, receive, send_with_headers)
             return
-        await self._app(scope, _counted(receive), send_with_headers)
-
-
-def _counted(receive: Receive) -> Receive:
-    """Receive no more than the limit, whatever length was announced, or none."""
-    so_far = 0
-
-    async def counted() -> Message:
-        nonlocal so_far
-        message = await receive()
-        if message["type"] == "http.request":
-            so_far += len(message.get("body", b""))
-            if so_far > MAX_BODY:
-                raise HTTPException(413, f"a request has at most {MAX_BODY} bytes")
-        return message
-
-    return counted
+        await self._app(scope, receive, send_with_headers)

@@ -22,6 +22,7 @@ STATUS: Final[dict[str, int]] = {
     "unauthenticated": 401,
     "forbidden": 403,
     "not_found": 404,
+    "too_slow": 408,
     "precondition_failed": 412,
     "too_large": 413,
     "invalid": 422,
@@ -95,8 +96,8 @@ async def _record(request: Request, problem: Problem) -> None:
     person = getattr(request.state, "person", None)
     request_id = getattr(request.state, "request_id", "-")
     log.info("request_refused", code=problem.code, status=problem.status, person=person, request=request_id)
-    if problem.code in ("unavailable", "internal"):
-        return
+    if problem.code in ("unavailable", "internal", "rate_limited"):
+        return  # the log has it; a flood of them must not become one of rows
     try:
         async with request.app.state.database.transaction() as connection:
             await refusals.record(

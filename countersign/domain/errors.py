@@ -25,6 +25,7 @@ CODES: Final[dict[str, str]] = {
     "idempotency_key_required": "A write needs an Idempotency-Key.",
     "idempotency_key_reused": "The key came before with other content.",
     "too_large": "The request is larger than what is taken.",
+    "too_slow": "The request was not there whole in time.",
     "rate_limited": "Too many requests; slow down.",
     "internal": "A fault of the system; it is logged.",
     "unavailable": "A part that this needs does not answer; nothing was changed, try again.",

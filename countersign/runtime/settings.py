@@ -53,6 +53,14 @@ class Settings(BaseSettings):
     port: int = Field(default=8080, ge=0, le=65535)
     """The port that the API listens on."""
 
+    requests_per_minute: int = Field(default=6000, ge=0)
+    """How many requests a minute an API process takes of one person; 0 for any number."""
+
+    unproven_per_minute: int = Field(default=120, ge=0)
+    """How many requests a minute without a valid token it puts on record for one address; beyond it answers that there
+    are too many. Behind a proxy, ``FORWARDED_ALLOW_IPS`` names it to uvicorn, or all come from its address. 0 for any
+    number."""
+
     log_format: Literal["console", "json"] = "console"
     """Lines for people, or one JSON object a line for a log collector."""
 

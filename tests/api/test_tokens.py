@@ -84,6 +84,27 @@ def with_the_other_directorates_key(services: Services) -> str:
     return signed(own_key(services, "az"), claims())
 
 
+def with_the_other_directorates_key_under_this_ones_key_id(services: Services) -> str:
+    return signed(own_key(services, "az"), claims(), kid=own_key(services, "il").kid)
+
+
+def with_its_own_key_in_the_header(services: Services) -> str:
+    key = ECKey.generate_key("P-256", private=True, auto_kid=True)
+    return signed(key, claims(), jwk=key.as_dict(private=False))
+
+
+def with_a_key_id_that_is_a_path(services: Services) -> str:
+    key = ECKey.generate_key("P-256", private=True)
+    return signed(key, claims(), kid="../../../../dev/null")
+
+
+def with_a_critical_header_that_nobody_knows(services: Services) -> str:
+    key = own_key(services, "il")
+    head = part({"alg": "ES256", "typ": "at+jwt", "kid": key.kid, "crit": ["unheard"], "unheard": 1})
+    token = signed(key, claims()).split(".")
+    return f"{head}.{token[1]}.{token[2]}"
+
+
 def not_yet_valid(services: Services) -> str:
     return signed(own_key(services, "il"), claims(nbf=int(time.time()) + 600))
 
@@ -123,6 +144,10 @@ FORGERIES: list[Forge] = [
     with_a_key_of_ones_own,
     with_a_foreign_key_under_the_right_key_id,
     with_the_other_directorates_key,
+    with_the_other_directorates_key_under_this_ones_key_id,
+    with_its_own_key_in_the_header,
+    with_a_key_id_that_is_a_path,
+    with_a_critical_header_that_nobody_knows,
     not_yet_valid,
     without_an_expiry,
     with_a_mac_of_the_public_key,

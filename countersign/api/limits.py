@@ -1,0 +1,122 @@
+"""How much is taken of a request: bytes, depth, time to send it, and how many come from one caller."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Final
+
+from limits import RateLimitItem, parse
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from starlette.types import Message, Receive
+
+from countersign.api.errors import Problem
+
+MAX_BODY: Final = 2 * 1024 * 1024
+"""Bytes that a request may have; the largest proposal that the model takes is well below."""
+
+MAX_DEPTH: Final = 32
+"""Lists and objects inside each other in a JSON body; a proposal has five. What reads it calls itself for each."""
+
+BODY_SECONDS: Final = 30.0
+"""Within which a body is there whole: who sends it byte by byte holds a connection, and nothing else."""
+
+_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
+
+
+async def read_body(receive: Receive, seconds: float | None = None) -> bytes | None:
+    """The whole body; none when the client went away meanwhile.
+
+    Raises:
+        Problem: ``too_large`` whatever length was announced, or ``too_slow``.
+    """
+    chunks: list[bytes] = []
+    so_far = 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS if seconds is None else seconds):
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    return None
+                chunks.append(message.get("body", b""))
+                so_far += len(chunks[-1])
+                if so_far > MAX_BODY:
+                    raise too_large()
+                if not message.get("more_body", False):
+                    return b"".join(chunks)
+    except TimeoutError:
+        raise Problem("too_slow", "the body of a request is sent within half a minute") from None
+
+
+def too_large() -> Problem:
+    """More bytes than are taken."""
+    return Problem("too_large", f"a request has at most {MAX_BODY} bytes")
+
+
+def check_depth(body: bytes) -> None:
+    """Refuse JSON whose lists and objects lie deeper inside each other than :data:`MAX_DEPTH`.
+
+    Raises:
+        Problem: ``invalid``.
+    """
+    depth = 0
+    for found in _STRUCTURE.finditer(body):
+        mark = found[0]
+        if mark in (b"[", b"{"):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise Problem("invalid", f"lists and objects lie at most {MAX_DEPTH} deep", status=400)
+        elif mark in (b"]", b"}"):
+            depth -= 1
+
+
+def replaying(body: bytes, receive: Receive) -> Receive:
+    """A ``receive`` that gives a body that was read already, and then whatever else comes."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+class Rates:
+    """How many requests a minute this process takes of one person, and refusals it writes down of one address.
+
+    Who proves who they are is counted as a person, so that nobody is kept out by what comes from the same address
+    without a proof. Each process counts for itself. Nothing is counted where a rate is zero.
+    """
+
+    def __init__(self, per_person: int, unproven: int) -> None:
+        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._person, self._address = _a_minute(per_person), _a_minute(unproven)
+
+    async def count_person(self, person: str) -> None:
+        """A request of somebody who has proven who they are.
+
+        Raises:
+            Problem: ``rate_limited``, with ``Retry-After``.
+        """
+        await self._count(self._person, person)
+
+    async def count_unproven(self, address: str) -> None:
+        """A request that proved nothing.
+
+        Raises:
+            Problem: ``rate_limited``, with ``Retry-After``.
+        """
+        await self._count(self._address, f"address {address}")
+
+    async def _count(self, item: RateLimitItem | None, who: str) -> None:
+        if item is not None and not await self._limiter.hit(item, who):
+            detail = f"more than {item.amount} requests a minute"
+            raise Problem("rate_limited", detail, headers={"Retry-After": "10"})
+
+
+def _a_minute(amount: int) -> RateLimitItem | None:
+    return parse(f"{amount}/minute") if amount else None
