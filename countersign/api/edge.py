@@ -36,6 +36,8 @@ _DOCUMENTED: Final = ("/docs", "/redoc", "/static-offline-docs")
 
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
+_IS_XML = re.compile(r"\s*(application|text)/xml\s*(;|$)", re.IGNORECASE)
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -72,7 +74,7 @@ class Edge:
                 body = await read_body(receive)
                 if body is None:
                     return  # nobody waits for an answer any more
-                if "xml" not in headers.get("content-type", ""):
+                if not _IS_XML.match(headers.get("content-type", "")):
                     check_depth(body)
                 receive = replaying(body, receive)
         except Problem as problem:
