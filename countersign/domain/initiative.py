@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import Field
 
-from countersign.domain import audit, shares
+from countersign.domain import audit, reports, shares
 from countersign.domain.agreement import MatterKind, Terms
 from countersign.domain.amendment import Amendment, AmendmentState
 from countersign.domain.amounts import Amount
@@ -27,7 +27,6 @@ from countersign.domain.facts import (
     ConditionCleared,
     ConditionsSet,
     ConflictDeclared,
-    CostsDisallowed,
     DeadlineExtended,
     EvidenceGiven,
     EvidenceRefused,
@@ -45,16 +44,7 @@ from countersign.domain.facts import (
     ProposalCorrected,
     ProposalRevised,
     ReportAccepted,
-    ReportCutShort,
-    ReportEscalated,
-    ReportFellOverdue,
-    ReportReminded,
-    ReportReturned,
-    ReportScheduled,
-    ReportsScheduled,
-    ReportSubmitted,
     ReportWaived,
-    ReportWaiverGiven,
     SignedOff,
     SignOffStruck,
     StageEntered,
@@ -76,7 +66,7 @@ from countersign.domain.payment_facts import (
     TranchesPlanned,
 )
 from countersign.domain.proposal import ProposalSummary
-from countersign.domain.reporting import FINISHED, Disallowed, ReportDue, ReportState
+from countersign.domain.reporting import FINISHED, ReportDue
 from countersign.domain.stage import COMPLAINT_DAYS, OWED, PROMISED, TERMINAL, TRANSITIONS, Stage
 
 
@@ -300,7 +290,7 @@ def _changes(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str,
                 ),
                 "suspended_for": late,
                 "to_resume": False,
-                **({"reports": _untold(state)} if state.stage is Stage.SUSPENDED else {}),
+                **({"reports": reports.untold(state.reports)} if state.stage is Stage.SUSPENDED else {}),
             }
         case ProposalRevised(version=version, summary=summary, ineligibilities=found):
             return {
@@ -434,7 +424,7 @@ def _changes_by_amendments(state: InitiativeState, fact: Fact, entry: AuditEntry
                 "content_hash": entry.subject,
                 "summary": fact.summary,
                 "commitments": fact.commitments,
-                "reports": _rescheduled(state.reports, fact.reports, entry.instant),
+                "reports": reports.rescheduled(state.reports, fact.reports, entry.instant),
                 "tranches": fact.tranches,
             }
         case AmendmentRejected(number=number):
@@ -449,58 +439,16 @@ def _settled(state: InitiativeState, number: int, became: AmendmentState) -> tup
     return _replaced(state.amendments, number, lambda _: settled)
 
 
-def _rescheduled(
-    reports: tuple[ReportDue, ...], schedule: tuple[ReportScheduled, ...], at: datetime
-) -> tuple[ReportDue, ...]:
-    """The reports by another schedule. One that falls due later now is not late any more, and nobody was told of it."""
-    known = {one.number: one for one in reports}
-
-    def rescheduled(one: ReportScheduled) -> ReportDue:
-        was = known.get(one.number)
-        if was is None:
-            return ReportDue(**one.model_dump())
-        moved = was.model_copy(update=one.model_dump())
-        if moved.due_at != was.due_at and moved.due_at > at:
-            state = ReportState.SCHEDULED if was.state is ReportState.OVERDUE else was.state
-            return moved.model_copy(update={"state": state, "is_late": False, **_UNTOLD})
-        return was if moved == was else moved
-
-    return tuple(map(rescheduled, schedule))
-
-
 def _changes_while_active(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str, Any]:
-    match fact:
-        case ReportsScheduled(reports=reports):
-            return {"reports": tuple(ReportDue(**one.model_dump()) for one in reports)}
-        case ReportReminded() | ReportFellOverdue() | ReportEscalated() | ReportCutShort():
-            return _report(state, fact.number, lambda r: _late(r, fact))
-        case ReportSubmitted(number=number, version=version, costs=costs, by_partner=by_partner):
-            submitted = {
-                "state": ReportState.SUBMITTED,
-                "version": version,
-                "content_hash": entry.subject,
-                "costs": costs,
-                "by_partner": by_partner,
-                "waived_by": None,
-            }
-            return _report(state, number, lambda _: submitted)
-        case CostsDisallowed(number=number):
-            taken = Disallowed(directorate=fact.directorate, partner=fact.partner, amount=fact.amount)
-            return _report(state, number, lambda r: {"disallowed": (*(r.disallowed or ()), taken)})
-        case ReportAccepted(number=number):
-            return _finished(state, number, ReportState.ACCEPTED)
-        case ReportWaiverGiven(number=number, directorate=side):
-            return _report(state, number, lambda r: {"waived_by": (*(r.waived_by or ()), side)})
-        case ReportWaived(number=number):
-            return _finished(state, number, ReportState.WAIVED)
-        case ReportReturned(number=number):
-            returned = {"state": ReportState.CHANGES_REQUESTED, **_UNTOLD}
-            return _report(state, number, lambda _: returned)
-        case Announced() | TakenBack():
-            return {"notices": _notices(state.notices, fact, at=entry.instant)}
-        case _:
-            tranches = shares.after(state.tranches, fact, entry)
-            return {} if tranches is None else {"tranches": tranches}
+    if isinstance(fact, Announced | TakenBack):
+        return {"notices": _notices(state.notices, fact, at=entry.instant)}
+    due = reports.after(state.reports, fact, entry)
+    if due is not None:
+        # If the initiative was suspended for a report that is waited for no more, all sides are asked to resume.
+        is_finished = isinstance(fact, ReportAccepted | ReportWaived) and state.suspended_for == fact.number
+        return {"reports": due} | ({"to_resume": True} if is_finished else {})
+    tranches = shares.after(state.tranches, fact, entry)
+    return {} if tranches is None else {"tranches": tranches}
 
 
 def _replaced(
@@ -566,33 +514,6 @@ def _clock(
             }
 
 
-_UNTOLD: Final = {"reminded": None, "escalated": False}
-"""A report that is waited for anew."""
-
-
-def _untold(state: InitiativeState) -> tuple[ReportDue, ...]:
-    """The reports after a suspension: of what is late still, everybody is told anew."""
-    return tuple(one.model_copy(update=_UNTOLD) for one in state.reports)
-
-
-def _late(
-    report: ReportDue, fact: ReportReminded | ReportFellOverdue | ReportEscalated | ReportCutShort
-) -> dict[str, Any]:
-    match fact:
-        case ReportReminded(days=days):
-            return {"reminded": days}
-        case ReportEscalated():
-            return {"escalated": True}
-        case ReportFellOverdue():
-            was = report.state
-            return {"is_late": True, "state": ReportState.OVERDUE if was is ReportState.SCHEDULED else was}
-        case ReportCutShort(ends_at=ends_at, due_at=due_at):
-            # A version that was under review when it was terminated is not on all of the time: another one comes.
-            state = ReportState.CHANGES_REQUESTED if report.version else ReportState.SCHEDULED
-            when = {"ends_at": ends_at, "due_at": due_at, "final": True, "cut_short": True}
-            return when | {"state": state, "is_late": False, **_UNTOLD}
-
-
 def _notices(notices: tuple[Notice, ...], fact: Announced | TakenBack, at: datetime) -> tuple[Notice, ...]:
     is_suspension = isinstance(fact, SuspensionAnnounced | SuspensionWithdrawn)
     kind = NoticeKind.SUSPENSION if is_suspension else NoticeKind.TERMINATION
@@ -607,15 +528,3 @@ def _condition(
     state: InitiativeState, number: int, update: Callable[[Condition], dict[str, Any]]
 ) -> dict[str, Any]:
     return {"conditions": _replaced(state.conditions, number, update)}
-
-
-def _finished(state: InitiativeState, number: int, how: ReportState) -> dict[str, Any]:
-    """A report is waited for no more; if the initiative was suspended for it, all sides are asked to resume."""
-    resumes = {"to_resume": True} if state.suspended_for == number else {}
-    return _report(state, number, lambda _: {"state": how}) | resumes
-
-
-def _report(
-    state: InitiativeState, number: int, update: Callable[[ReportDue], dict[str, Any]]
-) -> dict[str, Any]:
-    return {"reports": _replaced(state.reports, number, update)}
