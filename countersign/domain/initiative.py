@@ -67,7 +67,7 @@ from countersign.domain.payment_facts import (
 )
 from countersign.domain.proposal import ProposalSummary
 from countersign.domain.reporting import FINISHED, ReportDue
-from countersign.domain.stage import COMPLAINT_DAYS, OWED, PROMISED, TERMINAL, TRANSITIONS, Stage
+from countersign.domain.stage import OWED, PROMISED, TERMINAL, TRANSITIONS, Stage
 
 
 class Condition(Model):
@@ -132,20 +132,6 @@ class InitiativeState(Model):
     @property
     def is_over(self) -> bool:
         return self.stage in TERMINAL and not self.winding_up
-
-    def complaint_over(self, now: datetime) -> bool:
-        """Whether a refusal is final: the time for a complaint is over, or one was dismissed."""
-        complaint = self.last_matter(MatterKind.COMPLAINT)
-        if complaint is None or complaint.opened_at < (self.stage_since or now):
-            return now >= self.complaint_until
-        return not complaint.is_open and complaint.outcome is not Outcome.APPROVED
-
-    @property
-    def complaint_until(self) -> datetime:
-        """Until when a complaint may come."""
-        if self.stage_since is None:
-            raise RuleBroken("stage_closed", "nothing was submitted yet")
-        return self.stage_since + timedelta(days=COMPLAINT_DAYS)
 
     def approvals_until(self, validity_days: int) -> datetime | None:
         """When the first of the sides' approvals of the proposal runs out."""

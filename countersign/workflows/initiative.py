@@ -12,7 +12,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 from countersign.activities.record import Opened, Opening
-from countersign.domain import budget, clock, ending, in_force, reporting, steps
+from countersign.domain import budget, clock, complaining, ending, in_force, reporting, steps
 from countersign.domain.agreement import MatterKind
 from countersign.domain.budget import Lack
 from countersign.domain.errors import RuleBroken
@@ -102,7 +102,7 @@ class InitiativeWorkflow(Mailbox):
             for task in beside:
                 if task.done():
                     task.result()  # it never ends by itself: a fault in it is a fault of the workflow
-        await self._keeping.take(steps.release_promised)
+        await self._keeping.take(complaining.release_promised)
         await workflow.wait_condition(self._is_quiet)
         for task in beside:
             task.cancel()
@@ -304,7 +304,7 @@ class InitiativeWorkflow(Mailbox):
         def lodged() -> bool:
             return self._state.open_matter(MatterKind.COMPLAINT) is not None
 
-        if await self._wait(lodged, self._state.complaint_until, summary="complaints"):
+        if await self._wait(lodged, complaining.until(self._state), summary="complaints"):
             matter = await self._outcome_of(MatterKind.COMPLAINT)
             if matter.outcome is Outcome.APPROVED:
                 await self._go(stage, Stage.DECISION, reason="a complaint was upheld")
@@ -313,7 +313,7 @@ class InitiativeWorkflow(Mailbox):
 
     def _is_over(self) -> bool:
         if self._stage in COMPLAINABLE:
-            return self._state.complaint_over(workflow.now())
+            return complaining.is_over(self._state, workflow.now())
         return self._state.is_over
 
     async def _outcome_of(self, kind: MatterKind) -> Matter:

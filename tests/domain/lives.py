@@ -12,6 +12,7 @@ from countersign.domain import (
     amending,
     amendment,
     clock,
+    complaining,
     ending,
     funding_agreement,
     in_force,
@@ -227,7 +228,7 @@ class Life:
         if state.stage is Stage.TERMINATED:
             return self._wind_up()
         if state.stage in COMPLAINABLE:
-            return steps.release_promised(state, self.now)
+            return complaining.release_promised(state, self.now)
         if state.stage is None or state.stage not in OPENS:
             return []
         return self._after_the_matter(OPENS[state.stage])

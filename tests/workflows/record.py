@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from countersign import worker
-from countersign.domain import clock
+from countersign.domain import clock, complaining
 from countersign.domain.agreement import Budget
 from countersign.domain.amounts import Amount
 from countersign.domain.budget import TRY_AGAIN
@@ -61,7 +61,9 @@ async def refused(life: Carried) -> None:
     await life.side_signs("il", Response.REFUSE, 2)
     await life.side_signs("az", matter=2)
     await life.reached(Stage.NOT_APPROVED)
-    await life.pass_until((await life.state()).complaint_until)
+    until = complaining.until(await life.state())
+    assert until is not None
+    await life.pass_until(until)
     await life.handle.result()
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from countersign.domain import audit, clock, rules, steps
+from countersign.domain import audit, clock, complaining, rules, steps
 from countersign.domain.agreement import ChainStep, MatterKind, ProgrammeAgreement
 from countersign.domain.amounts import Amount
 from countersign.domain.audit import AuditEntry
@@ -299,7 +299,7 @@ class Sequence:
     def is_over(self) -> bool:
         stage = self.state.stage
         if stage in COMPLAINABLE:
-            return self.state.complaint_over(self.now)
+            return complaining.is_over(self.state, self.now)
         return stage in TERMINAL or stage is Stage.ACTIVE
 
     # ---- following and comparing
