@@ -24,6 +24,7 @@ from countersign.domain.facts import (
     AmendmentMade,
     AmendmentRejected,
     Announced,
+    ComplaintWindowOpened,
     ConditionCleared,
     ConditionsSet,
     ConflictDeclared,
@@ -43,6 +44,7 @@ from countersign.domain.facts import (
     PositionWithdrawn,
     ProposalCorrected,
     ProposalRevised,
+    Reinstated,
     ReportAccepted,
     ReportWaived,
     SignedOff,
@@ -93,8 +95,10 @@ class InitiativeState(Model):
     :func:`commands.message_key`. ``reserved`` is whether the commitments are promised and not owed yet,
     ``deferral`` that they can't be, as too little money is left; ``winding_up`` that a terminated one
     still has money under way, or to come back; ``stopped_since`` is when it was suspended or terminated, whichever was
-    first. ``notices`` are what sides announced and what has not taken effect;
-    ``suspended_for`` is the late report by which it is suspended, ``to_resume`` that this one was accepted since.
+    first. ``complain_until`` is until when the termination may be complained of, none where that was not opened;
+    ``complaint`` the matter that complains of it, or by which it was undone. ``notices`` are what sides announced and
+    what has not taken effect; ``suspended_for`` is the late report by which it is suspended, ``to_resume`` that all
+    sides are to be asked whether it goes on: this one was accepted since, or a termination undone.
     """
 
     id: str
@@ -118,6 +122,8 @@ class InitiativeState(Model):
     reserved: bool = False
     winding_up: bool = False
     stopped_since: datetime | None = None
+    complain_until: datetime | None = None
+    complaint: int | None = None
     notices: tuple[Notice, ...] = ()
     suspended_for: int | None = None
     to_resume: bool = False
@@ -270,6 +276,8 @@ def _changes(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str,
                 and (bool(keeps) or (state.reserved and stage in PROMISED)),
                 "winding_up": stage is Stage.TERMINATED and bool(keeps),
                 "stopped_since": _stopped_since(state, stage, at),
+                "complain_until": None,
+                "complaint": None,
                 "deferral": None,
                 "notices": tuple(
                     one for one in state.notices if one.kind is NoticeKind.TERMINATION and stage in OWED
@@ -327,9 +335,10 @@ def _changes(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str,
 
 
 def _stopped_since(state: InitiativeState, stage: Stage, at: datetime) -> datetime | None:
-    if stage not in (Stage.SUSPENDED, Stage.TERMINATED):
+    stopped = (Stage.SUSPENDED, Stage.TERMINATED)
+    if stage not in stopped:
         return None
-    return (state.stopped_since or state.stage_since) if state.stage is Stage.SUSPENDED else at
+    return (state.stopped_since or state.stage_since) if state.stage in stopped else at
 
 
 def _changes_in_matters(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str, Any]:
@@ -338,8 +347,7 @@ def _changes_in_matters(state: InitiativeState, fact: Fact, entry: AuditEntry) -
         case MatterOpened():
             opened = Matter(**fact.model_dump(), content_hash=entry.subject or "", opened_at=at)
             anew = {"deferral": None, "stage_reason": None} if state.deferral else {}
-            asked = {"to_resume": False} if opened.kind is MatterKind.RESUMPTION else {}
-            return {"matters": (*state.matters, opened), **anew, **asked}
+            return {"matters": (*state.matters, opened), **anew, **_opened(state, opened)}
         case SignedOff():
             counted = Counted(
                 **fact.model_dump(exclude={"matter", "fingerprint", "replaces"}),
@@ -389,6 +397,15 @@ def _changes_in_matters(state: InitiativeState, fact: Fact, entry: AuditEntry) -
             return {}
 
 
+def _opened(state: InitiativeState, matter: Matter) -> dict[str, Any]:
+    """What else is so once something is before the directorates."""
+    if matter.kind is MatterKind.RESUMPTION:
+        return {"to_resume": False}
+    if matter.kind is MatterKind.COMPLAINT and state.stage is Stage.TERMINATED:
+        return {"complaint": matter.number}
+    return {}
+
+
 def _changes_by_amendments(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str, Any]:
     match fact:
         case AmendmentAsked():
@@ -428,11 +445,14 @@ def _settled(state: InitiativeState, number: int, became: AmendmentState) -> tup
 def _changes_while_active(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str, Any]:
     if isinstance(fact, Announced | TakenBack):
         return {"notices": _notices(state.notices, fact, at=entry.instant)}
+    if isinstance(fact, ComplaintWindowOpened):
+        return {"complain_until": fact.until}
     due = reports.after(state.reports, fact, entry)
     if due is not None:
-        # If the initiative was suspended for a report that is waited for no more, all sides are asked to resume.
+        # Suspended for a report that is waited for no more, or reinstated: all sides are asked to resume.
         is_finished = isinstance(fact, ReportAccepted | ReportWaived) and state.suspended_for == fact.number
-        return {"reports": due} | ({"to_resume": True} if is_finished else {})
+        undone = {"complaint": fact.complaint} if isinstance(fact, Reinstated) else {}
+        return {"reports": due} | undone | ({"to_resume": True} if is_finished or undone else {})
     tranches = shares.after(state.tranches, fact, entry)
     return {} if tranches is None else {"tranches": tranches}
 

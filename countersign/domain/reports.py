@@ -10,6 +10,7 @@ from countersign.domain.audit import AuditEntry
 from countersign.domain.fact import Fact
 from countersign.domain.facts import (
     CostsDisallowed,
+    Reinstated,
     ReportAccepted,
     ReportCutShort,
     ReportEscalated,
@@ -22,7 +23,7 @@ from countersign.domain.facts import (
     ReportWaived,
     ReportWaiverGiven,
 )
-from countersign.domain.reporting import Disallowed, ReportDue, ReportState
+from countersign.domain.reporting import FINISHED, Disallowed, ReportDue, ReportState, Uncut
 
 Reports = tuple[ReportDue, ...]
 
@@ -59,6 +60,8 @@ def after(reports: Reports, fact: Fact, entry: AuditEntry) -> Reports | None:
         case ReportReturned(number=number):
             returned = {"state": ReportState.CHANGES_REQUESTED, **_UNTOLD}
             return _one(reports, number, lambda _: returned)
+        case Reinstated():
+            return _reinstated(reports, fact)
         case _:
             return None
 
@@ -85,6 +88,32 @@ def rescheduled(reports: Reports, schedule: tuple[ReportScheduled, ...], at: dat
     return tuple(map(moved, schedule))
 
 
+def _reinstated(reports: Reports, fact: Reinstated) -> Reports:
+    """The reports once a termination is undone; what was cut short is waited for anew, unless it was accepted."""
+    known = {one.number: one for one in reports}
+
+    def again(one: ReportScheduled) -> ReportDue:
+        was = known.get(one.number)
+        if was is None:
+            return ReportDue(**one.model_dump())
+        changes = one.model_dump()
+        if was.cut_short:
+            changes |= {"cut_short": False, "uncut": None}
+            if was.state not in FINISHED:
+                changes |= {"state": _waited_for(was), "is_late": False, **_UNTOLD}
+        if one.number in fact.covered:
+            changes["state"] = ReportState.WAIVED
+        now = was.model_copy(update=changes)
+        return was if now == was else now
+
+    return tuple(map(again, fact.reports))
+
+
+def _waited_for(report: ReportDue) -> ReportState:
+    """The state of a report that is to come; another version of it, if there was one."""
+    return ReportState.CHANGES_REQUESTED if report.version else ReportState.SCHEDULED
+
+
 def _late(
     report: ReportDue, fact: ReportReminded | ReportFellOverdue | ReportEscalated | ReportCutShort
 ) -> dict[str, Any]:
@@ -98,9 +127,9 @@ def _late(
             return {"is_late": True, "state": ReportState.OVERDUE if was is ReportState.SCHEDULED else was}
         case ReportCutShort(ends_at=ends_at, due_at=due_at):
             # A version that was under review when it was terminated is not on all of the time: another one comes.
-            state = ReportState.CHANGES_REQUESTED if report.version else ReportState.SCHEDULED
-            when = {"ends_at": ends_at, "due_at": due_at, "final": True, "cut_short": True}
-            return when | {"state": state, "is_late": False, **_UNTOLD}
+            uncut = Uncut(**report.model_dump(include=set(Uncut.model_fields)))
+            when = {"ends_at": ends_at, "due_at": due_at, "final": True, "cut_short": True, "uncut": uncut}
+            return when | {"state": _waited_for(report), "is_late": False, **_UNTOLD}
 
 
 def _one(reports: Reports, number: int, update: Callable[[ReportDue], dict[str, Any]]) -> Reports:

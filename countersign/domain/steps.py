@@ -94,6 +94,8 @@ def opens_next(before: InitiativeState, after: InitiativeState) -> MatterKind | 
         return MatterKind.CLEARANCE
     if after.stage is Stage.SUSPENDED:
         return MatterKind.RESUMPTION if after.to_resume and not before.to_resume else None
+    if after.stage is Stage.TERMINATED:
+        return None  # an upheld complaint leads back to a suspension, which asks for the resumption then
     for was, one in zip(before.matters, after.matters, strict=False):
         if was.outcome is None and one.outcome is not None:
             if one.kind is MatterKind.REPORT:

@@ -228,6 +228,8 @@ class Life:
         if state.stage is Stage.TERMINATED:
             return self._wind_up()
         if state.stage in COMPLAINABLE:
+            if complaining.is_upheld(state):
+                return self._enter(Stage.DECISION)
             return complaining.release_promised(state, self.now)
         if state.stage is None or state.stage not in OPENS:
             return []
@@ -235,7 +237,9 @@ class Life:
 
     def _wind_up(self) -> list[Happened]:
         return (
-            ending.ask_accounts(self.state, self.now + timedelta(days=28))
+            complaining.open_window(self.state, self.now)
+            or ending.ask_accounts(self.state, self.now + timedelta(days=28))
+            or complaining.reinstate(self.state, self.now)
             or ending.claim_back(self.state, self.now)
             or ending.wound_up(self.state, self.now)
         )
@@ -404,9 +408,10 @@ class Life:
         drawn_up = funding_agreement.known_by(self.drawn_up, rests_on)
         return examined.model_copy(update={"funding_agreements": drawn_up})
 
-    def complain(self) -> Answer:
-        """The applicant asks both sides to look at a refusal again."""
-        return self.send(Complain(id=self.next_id(), caller=self.applicant, reasons="the table was there"))
+    def complain(self, caller: Caller | None = None) -> Answer:
+        """The applicant asks both sides to look at a refusal, or a termination, again."""
+        command = Complain(id=self.next_id(), caller=caller or self.applicant, reasons="the table was there")
+        return self.send(command)
 
     def withdraw(self, caller: Caller | None = None) -> Answer:
         """The applicant withdraws."""
