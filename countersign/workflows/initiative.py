@@ -51,10 +51,10 @@ class InitiativeWorkflow(Mailbox):
     Query: ``stage``.
     Waits: for each matter until it is decided or lapses, with reminders and escalation on the way; for a new version
     and for conditions until their deadlines; for each report, with reminders before and after it falls due, up to the
-    limit beyond which the initiative is suspended; for its resumption; for what a side announced; for every side's
-    signature under its position; for every side's authorisation of a tranche, and from one side's payment on for the
-    others', up to the limit beyond which their missing is an alarm; for money in every side's budget. Before it waits
-    for the signatures under the funding agreements, it has them drawn up.
+    limit beyond which the initiative is suspended; for its resumption; for what a side announced; for a complaint about
+    a refusal or a termination; for every side's signature under its position; for every side's authorisation of a
+    tranche, and from one side's payment on for the others', up to the limit beyond which their missing is an alarm; for
+    money in every side's budget. Before it waits for the signatures under the funding agreements, it has them drawn up.
     """
 
     @workflow.init
