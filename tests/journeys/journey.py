@@ -13,6 +13,7 @@ from countersign.cli.rehearsal import report_of
 from countersign.domain.ids import workflow_id
 from countersign.domain.proposal import Proposal
 from countersign.runtime.embedded.services import Services
+from tests.eventually import eventually
 from tests.people import Office, minimal_proposal
 
 Told = tuple[str, str]
@@ -79,6 +80,19 @@ class Journey:
             ended = await self.handle.result()
         assert ended["stage"] == stage
         assert await self.office.stage(self.id) == stage
+
+    async def complaint_until(self) -> datetime:
+        """Wait until a termination may be complained of; until when."""
+
+        async def told() -> str | None:
+            found = await self.office.get("il-auditor", f"/v1/initiatives/{self.id}")
+            return None if found["complaint_until"] is None else str(found["complaint_until"])
+
+        return datetime.fromisoformat(await eventually(told))
+
+    async def no_complaint_comes(self) -> None:
+        """The time passes in which a termination may be complained of."""
+        await self.skip_to(await self.complaint_until() + timedelta(hours=1))
 
     async def clear(self) -> None:
         await self.decide("clearance")

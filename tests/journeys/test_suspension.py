@@ -133,6 +133,7 @@ async def test_a_resumption_that_one_side_refuses_ends_it_and_what_was_not_spent
     await eventually(cut)
     await submit_report(journey, 1)
     await journey.decide("report")
+    await journey.no_complaint_comes()
     claimed = await journey.office.recovery(journey.id)
     number = claimed["number"]
     for side in claimed["shares"]:
