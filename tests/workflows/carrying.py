@@ -264,7 +264,7 @@ class Carried:
             )
         if one.task is Task.REPORT:
             await self.pass_until(one.since + timedelta(hours=1))
-            return SubmitReport(**common, report=one.number, content_hash=await self._report(one.number))
+            return SubmitReport(**common, report=one.number, content_hash=await self.put_report(one.number))
         kind, who = (AuthoriseTranche, "a") if one.task is Task.AUTHORISE else (ConfirmTranche, "b")
         return kind(id=common["id"], caller=holder(side, office, who), tranche=one.number, directorate=side)
 
@@ -416,7 +416,8 @@ class Carried:
         replaces = (await self.found()).content_hash
         return Revise(id=message, caller=self.applicant, content_hash=content, replaces=replaces)
 
-    async def _report(self, number: int) -> str:
+    async def put_report(self, number: int) -> str:
+        """Keep a report on what was planned for a period; its content hash."""
         async with self.database.reading() as connection:
             count = len(await initiatives.reports(connection, self.id))
         report = report_of(self.proposal, number, count)
