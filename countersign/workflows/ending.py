@@ -65,6 +65,7 @@ class Ending:
         while not self._is_upheld() and ending.waits(self._state, workflow.now()):
             known, until = self._state.sequence, ending.waits_until(self._state, workflow.now())
             await self._wait(self._moved_from(known), until, summary=self._waits_for(until))
+            await self._ask_accounts()  # costs may have been disallowed
         if self._is_upheld():
             await self._keeper.take(complaining.reinstate)
             return

@@ -9,6 +9,7 @@ import pytest
 
 from countersign.domain import complaining, ending, funding, steps, suspension
 from countersign.domain.agreement import MatterKind
+from countersign.domain.amounts import Amount
 from countersign.domain.audit import AuditEntry
 from countersign.domain.canonical import content_hash
 from countersign.domain.commands import Complain
@@ -256,6 +257,21 @@ def test_without_a_report_that_is_late_what_was_paid_is_claimed_back_once_the_co
     decide(life, Response.REFUSE)
     assert claim_of(life).amounts == life.state.tranches[0].shares["il"].amounts
     assert life.report(1).code == "stage_closed"
+
+
+def test_costs_that_turn_out_ineligible_while_a_complaint_may_come_are_accounted_for_at_once() -> None:
+    life = active_life()
+    while (report := life.state.next_report()) is None or not report.final:
+        assert life.go_on()
+    terminated_life(0, life)
+    assert ending.last_accounts(life.state) is None  # less was paid than was accepted
+    life.pass_time(DAY)
+    assert life.disallow(1, "dugma", Amount(2_000_000, "ILS")).status == "counted"
+    last = ending.last_accounts(life.state)
+    assert last is not None
+    assert (last.number, last.ends_at) == (3, life.state.stage_since)
+    nobody_complains(life)
+    assert is_claimed(life)
 
 
 # ---- an upheld complaint
