@@ -86,7 +86,10 @@ async def ask_resumption(body: ReasonsBody, here: Here, me: Me, key: Key, workfl
 
 @router.post("/termination", responses=_ANNOUNCING)
 async def terminate(body: NoticeBody, here: Here, me: Me, key: Key, workflows: Workflows) -> Answered:
-    """End an active initiative, by the office that speaks for the caller's side; what was not spent is claimed back."""
+    """End an active initiative, by the office that speaks for the caller's side.
+
+    What was not spent is claimed back, once nobody has complained of it in time.
+    """
     command = Terminate(id=key, caller=me.caller, reasons=body.reasons, notice_days=body.notice_days)
     answer = await workflows.tell(here.id, InitiativeWorkflow.terminate, command)
     return Answered(sequence=answer.sequence)

@@ -182,7 +182,11 @@ async def refuse_evidence(
 
 @router.post("/complaint", responses=documented("forbidden", "stage_closed", "not_found", "out_of_order"))
 async def complain(body: ReasonsBody, here: Here, me: Me, key: Key, workflows: Workflows) -> Answered:
-    """Complain about a refusal, within 30 days; upheld by both sides it reopens the decision."""
+    """Complain about a refusal or a termination, within 30 days; while it runs, the funds stay reserved.
+
+    Upheld by all sides it reopens the decision on what was refused. What was terminated is suspended then, as it was,
+    and all sides are asked whether it goes on.
+    """
     command = Complain(id=key, caller=me.caller, reasons=body.reasons)
     answer = await workflows.tell(here.id, InitiativeWorkflow.complain, command)
     return Answered(sequence=answer.sequence)

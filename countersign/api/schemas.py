@@ -141,12 +141,16 @@ class InitiativeSummary(BaseModel):
 
 
 class InitiativeView(InitiativeSummary):
-    """Where an initiative stands, what it waits for and on whom, since when, until when."""
+    """Where an initiative stands, what it waits for and on whom, since when, until when.
+
+    ``complaint_until`` is until when a complaint about a refusal or a termination may come, none once there was one.
+    """
 
     agreement: str
     agreement_version: int
     stage_deadline: datetime | None
     stage_reason: str | None
+    complaint_until: datetime | None
     version: int
     content_hash: str
     sequence: int
@@ -399,6 +403,7 @@ def detail(
         agreement_version=one.agreement_version,
         stage_deadline=one.stage_deadline,
         stage_reason=one.stage_reason,
+        complaint_until=one.complaint_until,
         version=one.version,
         content_hash=one.content_hash,
         sequence=one.sequence,

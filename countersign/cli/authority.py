@@ -199,7 +199,7 @@ def complain(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Complain about a refusal, within 30 days."""
+    """Complain about a refusal or a termination, within 30 days; `show` says until when."""
     _post(
         initiative,
         "/complaint",

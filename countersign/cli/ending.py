@@ -95,7 +95,10 @@ def terminate(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """End an active initiative, by the office that speaks for your side; what was not spent is claimed back."""
+    """End an active initiative, by the office that speaks for your side.
+
+    What was not spent is claimed back, once nobody has complained of it in time.
+    """
     body = {"reasons": reasons, "notice_days": notice_days}
     with calling(home, url, name, as_json) as caller:
         path = initiative_path(initiative, "/termination")

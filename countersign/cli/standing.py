@@ -61,6 +61,8 @@ def _tell(one: Any) -> None:
     say(f"  stage      {one['stage']}, since {instant(one['stage_since'])}{until}")
     if one["stage_reason"]:
         say(f"  because    {one['stage_reason']}")
+    if one["complaint_until"]:
+        say(f"  complaint  may come until {instant(one['complaint_until'])}")
     say(f"  id         {one['id']}")
     say(f"  kind       {one['kind']} in {one['area']}, led by {one['lead_directorate']}")
     say(f"  agreement  {one['agreement']}, version {one['agreement_version']}")

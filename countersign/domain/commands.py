@@ -56,7 +56,7 @@ class RefuseEvidence(Command):
 
 
 class Complain(Command):
-    """The applicant asks both sides to look at a refusal again."""
+    """The applicant asks all sides to look at a refusal, or a termination, again."""
 
     reasons: Reasons
 

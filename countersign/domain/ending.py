@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from countersign.domain import funding
+from countersign.domain import complaining, funding
 from countersign.domain.agreement import MatterKind
 from countersign.domain.amounts import Amount
 from countersign.domain.canonical import content_hash
@@ -153,7 +153,10 @@ def accounts_until(state: InitiativeState) -> datetime | None:
 
 
 def awaits_accounts(state: InitiativeState, now: datetime) -> bool:
-    """Whether the last report of a terminated initiative may still come, or is under review."""
+    """Whether the last report of a terminated initiative may still come, or is under review.
+
+    It also may as long as nothing is claimed back for the sake of a complaint: a late one costs nobody any time then.
+    """
     report = last_accounts(state)
     if not state.winding_up or report is None or report.state in FINISHED:
         return False
@@ -164,20 +167,40 @@ def awaits_accounts(state: InitiativeState, now: datetime) -> bool:
     if is_refused or any(one.is_recovery for one in state.tranches):
         return False
     until = accounts_until(state)
-    return until is None or now < until
+    return until is None or now < until or not complaining.is_over(state, now)
+
+
+def waits(state: InitiativeState, now: datetime) -> bool:
+    """Whether a terminated initiative waits for its last report or a complaint, or for what the sides decide on one."""
+    return awaits_accounts(state, now) or not complaining.is_over(state, now)
+
+
+def waits_until(state: InitiativeState, now: datetime) -> datetime | None:
+    """The next instant at which such a wait is over by itself; none while only the sides can end it."""
+    ends = [accounts_until(state)] if awaits_accounts(state, now) else []
+    if complaining.complaint(state) is None:
+        ends.append(complaining.until(state))
+    return min((one for one in ends if one is not None and one > now), default=None)
+
+
+def _is_unknown(state: InitiativeState, now: datetime) -> bool:
+    """Whether what is unspent may still change, or even that it was terminated."""
+    return is_under_way(state) or wants_accounts(state) or waits(state, now)
 
 
 def claim_back(state: InitiativeState, now: datetime) -> list[Happened]:
     """What was paid and not spent is claimed back, once: after the closure was signed, or after a termination.
 
-    What the partners spent up to a termination they may report first. While a payment that came back is paid again,
-    what is unspent is not known yet.
+    What the partners spent up to a termination they may report first, and they may complain of it. While a payment that
+    came back is paid again, what is unspent is not known yet.
     """
     if state.stage is Stage.CLOSING and _is_unsettled(state):
         return []
-    if wants_accounts(state) or awaits_accounts(state, now) or is_under_way(state):
-        return []
-    if state.stage not in (Stage.CLOSING, Stage.TERMINATED) or any(one.is_recovery for one in state.tranches):
+    if (
+        _is_unknown(state, now)
+        or state.stage not in (Stage.CLOSING, Stage.TERMINATED)
+        or any(one.is_recovery for one in state.tranches)
+    ):
         return []
     claimed = tranche(state)
     if claimed is None:
@@ -203,6 +226,6 @@ def is_recovered(state: InitiativeState) -> bool:
 def wound_up(state: InitiativeState, now: datetime) -> list[Happened]:
     """After a termination nothing is left to do: what was committed and not paid is given back."""
     is_done = is_recovered(state) and not claim_back(state, now)
-    if not state.winding_up or not is_done or is_under_way(state):
+    if not state.winding_up or not is_done or _is_unknown(state, now):
         return []
-    return [] if wants_accounts(state) or awaits_accounts(state, now) else [Happened(CommitmentsReleased())]
+    return [Happened(CommitmentsReleased())]

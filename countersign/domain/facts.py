@@ -206,6 +206,13 @@ class ComplaintLodged(FromMessage):
     reasons: str
 
 
+class ComplaintWindowOpened(Fact):
+    """A termination may be complained of until then; for so long nothing is claimed back, and nothing given back."""
+
+    action = "complaint.window_opened"
+    until: datetime
+
+
 class ProposalCorrected(FromMessage):
     """A new version in which nothing that was decided on changed; sign-offs stay."""
 
@@ -383,6 +390,19 @@ class Terminated(FromMessage):
     action = "initiative.terminated"
     directorate: str
     reasons: str
+
+
+class Reinstated(Fact):
+    """All sides upheld the complaint that is matter ``complaint``: the termination is undone.
+
+    ``reports`` is the schedule from now on; ``covered`` are the reports of it whose whole periods are in the one that
+    was accepted after the termination.
+    """
+
+    action = "initiative.reinstated"
+    complaint: int
+    reports: tuple[ReportScheduled, ...]
+    covered: tuple[int, ...] = ()
 
 
 class Announced(FromMessage):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import Field
 
-from countersign.domain import audit, shares
+from countersign.domain import audit, reports, shares
 from countersign.domain.agreement import MatterKind, Terms
 from countersign.domain.amendment import Amendment, AmendmentState
 from countersign.domain.amounts import Amount
@@ -24,10 +24,10 @@ from countersign.domain.facts import (
     AmendmentMade,
     AmendmentRejected,
     Announced,
+    ComplaintWindowOpened,
     ConditionCleared,
     ConditionsSet,
     ConflictDeclared,
-    CostsDisallowed,
     DeadlineExtended,
     EvidenceGiven,
     EvidenceRefused,
@@ -44,17 +44,9 @@ from countersign.domain.facts import (
     PositionWithdrawn,
     ProposalCorrected,
     ProposalRevised,
+    Reinstated,
     ReportAccepted,
-    ReportCutShort,
-    ReportEscalated,
-    ReportFellOverdue,
-    ReportReminded,
-    ReportReturned,
-    ReportScheduled,
-    ReportsScheduled,
-    ReportSubmitted,
     ReportWaived,
-    ReportWaiverGiven,
     SignedOff,
     SignOffStruck,
     StageEntered,
@@ -76,8 +68,8 @@ from countersign.domain.payment_facts import (
     TranchesPlanned,
 )
 from countersign.domain.proposal import ProposalSummary
-from countersign.domain.reporting import FINISHED, Disallowed, ReportDue, ReportState
-from countersign.domain.stage import COMPLAINT_DAYS, OWED, PROMISED, TERMINAL, TRANSITIONS, Stage
+from countersign.domain.reporting import FINISHED, ReportDue
+from countersign.domain.stage import OWED, PROMISED, TERMINAL, TRANSITIONS, Stage
 
 
 class Condition(Model):
@@ -103,8 +95,10 @@ class InitiativeState(Model):
     :func:`commands.message_key`. ``reserved`` is whether the commitments are promised and not owed yet,
     ``deferral`` that they can't be, as too little money is left; ``winding_up`` that a terminated one
     still has money under way, or to come back; ``stopped_since`` is when it was suspended or terminated, whichever was
-    first. ``notices`` are what sides announced and what has not taken effect;
-    ``suspended_for`` is the late report by which it is suspended, ``to_resume`` that this one was accepted since.
+    first. ``complain_until`` is until when the termination may be complained of, none where that was not opened;
+    ``complaint`` the matter that complains of it, or by which it was undone. ``notices`` are what sides announced and
+    what has not taken effect; ``suspended_for`` is the late report by which it is suspended, ``to_resume`` that all
+    sides are to be asked whether it goes on: this one was accepted since, or a termination undone.
     """
 
     id: str
@@ -128,6 +122,8 @@ class InitiativeState(Model):
     reserved: bool = False
     winding_up: bool = False
     stopped_since: datetime | None = None
+    complain_until: datetime | None = None
+    complaint: int | None = None
     notices: tuple[Notice, ...] = ()
     suspended_for: int | None = None
     to_resume: bool = False
@@ -142,20 +138,6 @@ class InitiativeState(Model):
     @property
     def is_over(self) -> bool:
         return self.stage in TERMINAL and not self.winding_up
-
-    def complaint_over(self, now: datetime) -> bool:
-        """Whether a refusal is final: the time for a complaint is over, or one was dismissed."""
-        complaint = self.last_matter(MatterKind.COMPLAINT)
-        if complaint is None or complaint.opened_at < (self.stage_since or now):
-            return now >= self.complaint_until
-        return not complaint.is_open and complaint.outcome is not Outcome.APPROVED
-
-    @property
-    def complaint_until(self) -> datetime:
-        """Until when a complaint may come."""
-        if self.stage_since is None:
-            raise RuleBroken("stage_closed", "nothing was submitted yet")
-        return self.stage_since + timedelta(days=COMPLAINT_DAYS)
 
     def approvals_until(self, validity_days: int) -> datetime | None:
         """When the first of the sides' approvals of the proposal runs out."""
@@ -294,13 +276,15 @@ def _changes(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str,
                 and (bool(keeps) or (state.reserved and stage in PROMISED)),
                 "winding_up": stage is Stage.TERMINATED and bool(keeps),
                 "stopped_since": _stopped_since(state, stage, at),
+                "complain_until": None,
+                "complaint": None,
                 "deferral": None,
                 "notices": tuple(
                     one for one in state.notices if one.kind is NoticeKind.TERMINATION and stage in OWED
                 ),
                 "suspended_for": late,
                 "to_resume": False,
-                **({"reports": _untold(state)} if state.stage is Stage.SUSPENDED else {}),
+                **({"reports": reports.untold(state.reports)} if state.stage is Stage.SUSPENDED else {}),
             }
         case ProposalRevised(version=version, summary=summary, ineligibilities=found):
             return {
@@ -351,9 +335,10 @@ def _changes(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str,
 
 
 def _stopped_since(state: InitiativeState, stage: Stage, at: datetime) -> datetime | None:
-    if stage not in (Stage.SUSPENDED, Stage.TERMINATED):
+    stopped = (Stage.SUSPENDED, Stage.TERMINATED)
+    if stage not in stopped:
         return None
-    return (state.stopped_since or state.stage_since) if state.stage is Stage.SUSPENDED else at
+    return (state.stopped_since or state.stage_since) if state.stage in stopped else at
 
 
 def _changes_in_matters(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str, Any]:
@@ -362,8 +347,7 @@ def _changes_in_matters(state: InitiativeState, fact: Fact, entry: AuditEntry) -
         case MatterOpened():
             opened = Matter(**fact.model_dump(), content_hash=entry.subject or "", opened_at=at)
             anew = {"deferral": None, "stage_reason": None} if state.deferral else {}
-            asked = {"to_resume": False} if opened.kind is MatterKind.RESUMPTION else {}
-            return {"matters": (*state.matters, opened), **anew, **asked}
+            return {"matters": (*state.matters, opened), **anew, **_opened(state, opened)}
         case SignedOff():
             counted = Counted(
                 **fact.model_dump(exclude={"matter", "fingerprint", "replaces"}),
@@ -413,6 +397,15 @@ def _changes_in_matters(state: InitiativeState, fact: Fact, entry: AuditEntry) -
             return {}
 
 
+def _opened(state: InitiativeState, matter: Matter) -> dict[str, Any]:
+    """What else is so once something is before the directorates."""
+    if matter.kind is MatterKind.RESUMPTION:
+        return {"to_resume": False}
+    if matter.kind is MatterKind.COMPLAINT and state.stage is Stage.TERMINATED:
+        return {"complaint": matter.number}
+    return {}
+
+
 def _changes_by_amendments(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str, Any]:
     match fact:
         case AmendmentAsked():
@@ -434,7 +427,7 @@ def _changes_by_amendments(state: InitiativeState, fact: Fact, entry: AuditEntry
                 "content_hash": entry.subject,
                 "summary": fact.summary,
                 "commitments": fact.commitments,
-                "reports": _rescheduled(state.reports, fact.reports, entry.instant),
+                "reports": reports.rescheduled(state.reports, fact.reports, entry.instant),
                 "tranches": fact.tranches,
                 **({} if fact.terms is None else {"terms": fact.terms}),
             }
@@ -451,58 +444,19 @@ def _settled(state: InitiativeState, number: int, became: AmendmentState) -> tup
     return _replaced(state.amendments, number, lambda _: settled)
 
 
-def _rescheduled(
-    reports: tuple[ReportDue, ...], schedule: tuple[ReportScheduled, ...], at: datetime
-) -> tuple[ReportDue, ...]:
-    """The reports by another schedule. One that falls due later now is not late any more, and nobody was told of it."""
-    known = {one.number: one for one in reports}
-
-    def rescheduled(one: ReportScheduled) -> ReportDue:
-        was = known.get(one.number)
-        if was is None:
-            return ReportDue(**one.model_dump())
-        moved = was.model_copy(update=dict(one))
-        if moved.due_at != was.due_at and moved.due_at > at:
-            state = ReportState.SCHEDULED if was.state is ReportState.OVERDUE else was.state
-            return moved.model_copy(update={"state": state, "is_late": False, **_UNTOLD})
-        return was if moved == was else moved
-
-    return tuple(map(rescheduled, schedule))
-
-
 def _changes_while_active(state: InitiativeState, fact: Fact, entry: AuditEntry) -> dict[str, Any]:
-    match fact:
-        case ReportsScheduled(reports=reports):
-            return {"reports": tuple(ReportDue(**one.model_dump()) for one in reports)}
-        case ReportReminded() | ReportFellOverdue() | ReportEscalated() | ReportCutShort():
-            return _report(state, fact.number, lambda r: _late(r, fact))
-        case ReportSubmitted(number=number, version=version, costs=costs, by_partner=by_partner):
-            submitted = {
-                "state": ReportState.SUBMITTED,
-                "version": version,
-                "content_hash": entry.subject,
-                "costs": costs,
-                "by_partner": by_partner,
-                "waived_by": None,
-            }
-            return _report(state, number, lambda _: submitted)
-        case CostsDisallowed(number=number):
-            taken = Disallowed(directorate=fact.directorate, partner=fact.partner, amount=fact.amount)
-            return _report(state, number, lambda r: {"disallowed": (*(r.disallowed or ()), taken)})
-        case ReportAccepted(number=number):
-            return _finished(state, number, ReportState.ACCEPTED)
-        case ReportWaiverGiven(number=number, directorate=side):
-            return _report(state, number, lambda r: {"waived_by": (*(r.waived_by or ()), side)})
-        case ReportWaived(number=number):
-            return _finished(state, number, ReportState.WAIVED)
-        case ReportReturned(number=number):
-            returned = {"state": ReportState.CHANGES_REQUESTED, **_UNTOLD}
-            return _report(state, number, lambda _: returned)
-        case Announced() | TakenBack():
-            return {"notices": _notices(state.notices, fact, at=entry.instant)}
-        case _:
-            tranches = shares.after(state.tranches, fact, entry)
-            return {} if tranches is None else {"tranches": tranches}
+    if isinstance(fact, Announced | TakenBack):
+        return {"notices": _notices(state.notices, fact, at=entry.instant)}
+    if isinstance(fact, ComplaintWindowOpened):
+        return {"complain_until": fact.until}
+    due = reports.after(state.reports, fact, entry)
+    if due is not None:
+        # Suspended for a report that is waited for no more, or reinstated: all sides are asked to resume.
+        is_finished = isinstance(fact, ReportAccepted | ReportWaived) and state.suspended_for == fact.number
+        undone = {"complaint": fact.complaint} if isinstance(fact, Reinstated) else {}
+        return {"reports": due} | undone | ({"to_resume": True} if is_finished or undone else {})
+    tranches = shares.after(state.tranches, fact, entry)
+    return {} if tranches is None else {"tranches": tranches}
 
 
 def _replaced(
@@ -568,33 +522,6 @@ def _clock(
             }
 
 
-_UNTOLD: Final = {"reminded": None, "escalated": False}
-"""A report that is waited for anew."""
-
-
-def _untold(state: InitiativeState) -> tuple[ReportDue, ...]:
-    """The reports after a suspension: of what is late still, everybody is told anew."""
-    return tuple(one.model_copy(update=_UNTOLD) for one in state.reports)
-
-
-def _late(
-    report: ReportDue, fact: ReportReminded | ReportFellOverdue | ReportEscalated | ReportCutShort
-) -> dict[str, Any]:
-    match fact:
-        case ReportReminded(days=days):
-            return {"reminded": days}
-        case ReportEscalated():
-            return {"escalated": True}
-        case ReportFellOverdue():
-            was = report.state
-            return {"is_late": True, "state": ReportState.OVERDUE if was is ReportState.SCHEDULED else was}
-        case ReportCutShort(ends_at=ends_at, due_at=due_at):
-            # A version that was under review when it was terminated is not on all of the time: another one comes.
-            state = ReportState.CHANGES_REQUESTED if report.version else ReportState.SCHEDULED
-            when = {"ends_at": ends_at, "due_at": due_at, "final": True, "cut_short": True}
-            return when | {"state": state, "is_late": False, **_UNTOLD}
-
-
 def _notices(notices: tuple[Notice, ...], fact: Announced | TakenBack, at: datetime) -> tuple[Notice, ...]:
     is_suspension = isinstance(fact, SuspensionAnnounced | SuspensionWithdrawn)
     kind = NoticeKind.SUSPENSION if is_suspension else NoticeKind.TERMINATION
@@ -609,15 +536,3 @@ def _condition(
     state: InitiativeState, number: int, update: Callable[[Condition], dict[str, Any]]
 ) -> dict[str, Any]:
     return {"conditions": _replaced(state.conditions, number, update)}
-
-
-def _finished(state: InitiativeState, number: int, how: ReportState) -> dict[str, Any]:
-    """A report is waited for no more; if the initiative was suspended for it, all sides are asked to resume."""
-    resumes = {"to_resume": True} if state.suspended_for == number else {}
-    return _report(state, number, lambda _: {"state": how}) | resumes
-
-
-def _report(
-    state: InitiativeState, number: int, update: Callable[[ReportDue], dict[str, Any]]
-) -> dict[str, Any]:
-    return {"reports": _replaced(state.reports, number, update)}

@@ -15,6 +15,7 @@ from countersign.domain.in_force import Follows
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.proposal import ProposalSummary
 from countersign.domain.reporting import ReportState
+from countersign.domain.stage import Stage
 
 
 def planned_tranches(state: InitiativeState) -> tuple[Tranche, ...]:
@@ -165,13 +166,19 @@ def _written_off(state: InitiativeState, side: str) -> dict[str, int]:
 
 
 def complaint_document(state: InitiativeState, reasons: str) -> dict[str, Any]:
-    """What a complaint puts before the directorates."""
+    """What a complaint puts before the directorates: the refusal or the termination that it is about.
+
+    One about a refusal says nothing of since when: those that are on record keep their hash.
+    """
+    against = {"stage": state.stage.value if state.stage else None, "reason": state.stage_reason}
+    if state.stage is Stage.TERMINATED and state.stage_since is not None:
+        against["since"] = state.stage_since.isoformat()
     return {
         "document": "complaint",
         "initiative": state.id,
         "reference": state.reference,
         "proposal": {"version": state.version, "content_hash": state.content_hash},
-        "against": {"stage": state.stage.value if state.stage else None, "reason": state.stage_reason},
+        "against": against,
         "reasons": reasons,
     }
 
@@ -219,8 +226,10 @@ def amendment_document(state: InitiativeState, amendment: Amendment, brings: Fol
 def resumption_document(state: InitiativeState, reasons: str | None) -> dict[str, Any]:
     """What a resumption puts before the directorates: why it was suspended, and how its reports and money stand since.
 
-    ``reasons`` are those of whoever asks for it; it asks by itself where the late report was accepted.
+    ``reasons`` are those of whoever asks for it; it asks by itself where the late report was accepted, and where a
+    complaint about a termination was upheld, which it then names.
     """
+    upheld = state.matter(state.complaint or 0)
     return {
         "document": "resumption",
         "initiative": state.id,
@@ -231,6 +240,7 @@ def resumption_document(state: InitiativeState, reasons: str | None) -> dict[str
             "report": state.suspended_for,
             "until": state.stage_deadline.isoformat() if state.stage_deadline else None,
         },
+        **({"complaint": {"matter": upheld.number, "decision": upheld.decision}} if upheld else {}),
         "reasons": reasons,
         "reports": [
             {

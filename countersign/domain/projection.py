@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from countersign.domain import ending, in_force, lateness, recovery, steps
+from countersign.domain import complaining, ending, in_force, lateness, recovery, steps
 from countersign.domain.agreement import FINANCE_OFFICE, MatterKind
 from countersign.domain.audit import AuditEntry
 from countersign.domain.decision import joint_decision
@@ -108,8 +108,9 @@ class Version(Model):
 class Projection(Model):
     """The rows that a step writes beside its audit entries; lists hold what the step changed, and no more.
 
-    ``deferred`` names the budgets that the initiative waits for, as ``<directorate>/<unit>/<area>``. The numbers of
-    what is no longer planned are ``tranches_gone`` and ``reports_gone``.
+    ``complaint_until`` is until when a complaint about where it stands may come, none once there was one. ``deferred``
+    names the budgets that the initiative waits for, as ``<directorate>/<unit>/<area>``. The numbers of what is no
+    longer planned are ``tranches_gone`` and ``reports_gone``.
     """
 
     id: str
@@ -125,6 +126,7 @@ class Projection(Model):
     stage_since: datetime
     stage_deadline: datetime | None
     stage_reason: str | None
+    complaint_until: datetime | None
     version: int
     content_hash: str
     submitted_at: datetime
@@ -193,6 +195,7 @@ def project(before: InitiativeState, after: InitiativeState, entries: Sequence[A
         stage_since=since,
         stage_deadline=after.stage_deadline,
         stage_reason=after.stage_reason,
+        complaint_until=None if complaining.complaint(after) else complaining.until(after),
         version=after.version,
         content_hash=after.content_hash,
         submitted_at=submitted,
@@ -471,6 +474,7 @@ _TOLD: Final[dict[str, tuple[str, ...]]] = {
     "condition.cleared": ("number",),
     "condition.evidence_refused": ("number",),
     "complaint.lodged": (),
+    "complaint.window_opened": ("until",),
     "closure.certified": (),
     "commitment.deferred": (),
     "proposal.revised": ("version",),
@@ -497,6 +501,7 @@ _TOLD: Final[dict[str, tuple[str, ...]]] = {
     "termination.withdrawn": ("directorate",),
     "resumption.asked": ("directorate",),
     "initiative.terminated": ("directorate",),
+    "initiative.reinstated": (),
     "report.scheduled": (),
     "report.reminded": ("number", "days"),
     "report.overdue": ("number",),

@@ -48,13 +48,23 @@ class Disallowed(Model):
     amount: Amount
 
 
+class Uncut(Model):
+    """What a report was to be before it was cut short."""
+
+    ends_at: datetime
+    due_at: datetime
+    final: bool
+    kind: ReportKind = ReportKind.BOTH
+    milestone: str | None = None
+
+
 class ReportDue(Model):
     """A report of the schedule and where it stands. ``costs`` are those of the version that was submitted last.
 
     ``by_partner`` are the same for each partner, as far as they are known; ``disallowed`` is what was taken back since,
     ``waived_by`` the sides that do without it. ``is_late`` is whether it was told that its due date is over,
     ``reminded`` at how many days after it the applicants were reminded last (before it: negative), ``escalated``
-    whether every side was told. ``cut_short`` is the last one of a terminated initiative.
+    whether every side was told. ``cut_short`` is the last one of a terminated initiative, ``uncut`` what it was before.
     """
 
     number: int
@@ -75,6 +85,7 @@ class ReportDue(Model):
     reminded: int | None = None
     escalated: bool = False
     cut_short: bool = False
+    uncut: Uncut | None = None
 
     @property
     def is_open(self) -> bool:

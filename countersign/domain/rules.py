@@ -1,17 +1,16 @@
 """What happens when a message comes: ``receive(state, command, now)`` gives facts, or breaks a rule.
 
 :func:`receive` is the table of messages; what follows it is one rule a message, those on payments in
-:mod:`paying` and on amendments in :mod:`amending`.
+:mod:`paying`, on amendments in :mod:`amending`, on complaints in :mod:`complaining`.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from countersign.domain import amending, ending, matter, paying, suspension, waiving
+from countersign.domain import amending, complaining, ending, matter, paying, suspension, waiving
 from countersign.domain.agreement import MatterKind
 from countersign.domain.amounts import LARGEST
-from countersign.domain.canonical import content_hash
 from countersign.domain.commands import (
     AdoptAgreement,
     AnyCommand,
@@ -47,7 +46,6 @@ from countersign.domain.commands import (
 )
 from countersign.domain.errors import RuleBroken
 from countersign.domain.facts import (
-    ComplaintLodged,
     ConditionCleared,
     ConflictDeclared,
     DeadlineExtended,
@@ -68,12 +66,10 @@ from countersign.domain.facts import (
 from countersign.domain.ground_rules import by_applicant, in_stage, said, told, without_part
 from countersign.domain.initiative import Condition, InitiativeState
 from countersign.domain.matter import Counted, Matter, SignOff
-from countersign.domain.papers import accepted_costs, complaint_document
+from countersign.domain.papers import accepted_costs
 from countersign.domain.proposal import ProposalSummary
 from countersign.domain.stage import (
     BEFORE_ACTIVE,
-    COMPLAINABLE,
-    COMPLAINT_DAYS,
     Stage,
 )
 from countersign.domain.steps import Deadlines, opened, void_open
@@ -128,7 +124,7 @@ def receive(
         case RefuseEvidence():
             return _refuse_evidence(state, command)
         case Complain():
-            return _complain(state, command, now, deadlines)
+            return complaining.complain(state, command, now, deadlines)
         case AuthoriseTranche() | ConfirmTranche() | HoldTranche() | ResumeTranche() | ReportPayment():
             return paying.receive(state, command, now, mandates)
         case WaiveReport():
@@ -289,24 +285,6 @@ def _correct(
         version=state.version + 1, summary=summary, changed=examined.changed, fingerprint=fingerprint(command)
     )
     return said(command, corrected, subject=command.content_hash)
-
-
-def _complain(
-    state: InitiativeState, command: Complain, now: datetime, deadlines: Deadlines | None
-) -> list[Happened]:
-    by_applicant(state, command.caller)
-    in_stage(state, *COMPLAINABLE)
-    if state.complaint_over(now) or deadlines is None:
-        raise RuleBroken("stage_closed", f"a complaint comes within {COMPLAINT_DAYS} days, and once")
-    if state.open_matter(MatterKind.COMPLAINT):
-        raise RuleBroken("out_of_order", "a complaint is before the directorates already")
-    lodged = ComplaintLodged(reasons=command.reasons, fingerprint=fingerprint(command))
-    content = content_hash(complaint_document(state, command.reasons))
-    number = len(state.matters) + 1
-    return [
-        said(command, lodged, subject=state.content_hash),
-        opened(state, MatterKind.COMPLAINT, "complaint", content, deadlines, number),
-    ]
 
 
 def _give_evidence(state: InitiativeState, command: GiveEvidence) -> list[Happened]:

@@ -48,17 +48,21 @@ TRANSITIONS: Final[dict[Stage | None, frozenset[Stage]]] = {
     _S.NOT_APPROVED: frozenset({_S.DECISION}),
     _S.WITHDRAWN: frozenset(),
     _S.LAPSED: frozenset(),
-    _S.TERMINATED: frozenset(),
+    _S.TERMINATED: frozenset({_S.SUSPENDED}),
 }
 """Every legal move; anything else raises ``RuleBroken("stage_closed", …)``."""
 
 TERMINAL: Final = frozenset(
     {_S.CLOSED, _S.INELIGIBLE, _S.NOT_APPROVED, _S.WITHDRAWN, _S.LAPSED, _S.TERMINATED}
 )
-"""Where a life ends; only an upheld complaint leads out again."""
+"""Where a life ends. Only an upheld complaint leads out again: of a refusal into the decision, of a termination to a
+suspension, as what was carried out before goes on when all sides agree to it.
+"""
 
 COMPLAINABLE: Final = frozenset({_S.INELIGIBLE, _S.NOT_APPROVED})
-"""Where the applicant may lodge a complaint, for so many days."""
+"""The refusals that become final when nobody complains for so many days. A termination may be complained of, too, as
+long as that is open (:mod:`complaining`).
+"""
 
 COMPLAINT_DAYS: Final = 30
 

@@ -44,7 +44,6 @@ from countersign.domain.papers import accepted_costs, closure_certificate, plann
 from countersign.domain.payment_facts import (
     CommitmentsDeferred,
     CommitmentsFixed,
-    CommitmentsReleased,
     FundingAgreementsDrawnUp,
     PaymentBooked,
     TrancheFellDue,
@@ -54,7 +53,6 @@ from countersign.domain.payment_facts import (
 )
 from countersign.domain.reporting import ReportState
 from countersign.domain.stage import (
-    COMPLAINABLE,
     KEPT,
     NEVER_LAPSES,
     OPENS,
@@ -96,6 +94,8 @@ def opens_next(before: InitiativeState, after: InitiativeState) -> MatterKind | 
         return MatterKind.CLEARANCE
     if after.stage is Stage.SUSPENDED:
         return MatterKind.RESUMPTION if after.to_resume and not before.to_resume else None
+    if after.stage is Stage.TERMINATED:
+        return None  # an upheld complaint leads back to a suspension, which asks for the resumption then
     for was, one in zip(before.matters, after.matters, strict=False):
         if was.outcome is None and one.outcome is not None:
             if one.kind is MatterKind.REPORT:
@@ -311,13 +311,6 @@ def renew(state: InitiativeState, deadlines: Deadlines) -> list[Happened]:
     if state.stage is not Stage.DECISION or state.deferral is None:
         return []
     return [open_matter(state, MatterKind.PROPOSAL, deadlines)]
-
-
-def release_promised(state: InitiativeState, now: datetime) -> list[Happened]:
-    """A refusal is final: nothing stays reserved for a complaint any more."""
-    if not state.reserved or state.stage not in COMPLAINABLE or not state.complaint_over(now):
-        return []
-    return [Happened(CommitmentsReleased())]
 
 
 def _draw_up(state: InitiativeState, drawn_up: FundingAgreements | None) -> list[Happened]:

@@ -193,13 +193,13 @@ def answer(state: InitiativeState) -> Matter | None:
 
 
 def asks_itself(state: InitiativeState) -> bool:
-    """Whether the report for which it was suspended was accepted: whether it is resumed is then before all sides."""
+    """Whether all sides are to be asked by itself: the late report was accepted, or a termination undone."""
     is_asked = state.open_matter(MatterKind.RESUMPTION) or answer(state)
     return state.stage is Stage.SUSPENDED and state.to_resume and not is_asked
 
 
 def ask_itself(state: InitiativeState, deadlines: Deadlines) -> list[Happened]:
-    """Put before every side whether it is resumed, as the late report was accepted."""
+    """Put before every side whether it is resumed, as nobody else has to ask for it."""
     return [_put_before_all(state, deadlines, None)] if asks_itself(state) else []
 
 

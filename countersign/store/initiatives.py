@@ -44,6 +44,7 @@ class Initiative:
     stage_since: datetime
     stage_deadline: datetime | None
     stage_reason: str | None
+    complaint_until: datetime | None
     version: int
     content_hash: str
     submitted_at: datetime

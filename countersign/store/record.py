@@ -164,9 +164,9 @@ WHERE initiative_id = p.id AND waiting.position >= jsonb_array_length(p.waiting)
 _PROJECTED: Final = """
     id uuid, reference text, agreement text, agreement_version int, applicant text, people text[], area text, kind text,
     lead_directorate text, stage text, stage_since timestamptz, stage_deadline timestamptz, stage_reason text,
-    version int, content_hash text, submitted_at timestamptz, sequence bigint, waits_for text[],
-    next_deadline timestamptz, waiting jsonb, versions jsonb, matters jsonb, tranches jsonb, reports jsonb,
-    conditions jsonb, deferred text[], tranches_gone int[], reports_gone int[]"""
+    complaint_until timestamptz, version int, content_hash text, submitted_at timestamptz, sequence bigint,
+    waits_for text[], next_deadline timestamptz, waiting jsonb, versions jsonb, matters jsonb, tranches jsonb,
+    reports jsonb, conditions jsonb, deferred text[], tranches_gone int[], reports_gone int[]"""
 _ENTRY: Final = """
     initiative uuid, sequence bigint, action text, actor text, on_behalf_of text, at text, subject text, message text,
     body jsonb, previous text, hash text"""

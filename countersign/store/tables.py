@@ -96,6 +96,7 @@ initiative = Table(
     Column("stage_since", _INSTANT, nullable=False),
     Column("stage_deadline", _INSTANT),
     Column("stage_reason", Text),
+    Column("complaint_until", _INSTANT),
     Column("version", Integer, nullable=False),
     Column("content_hash", String(71), ForeignKey("document.content_hash"), nullable=False),
     Column("submitted_at", _INSTANT, nullable=False),

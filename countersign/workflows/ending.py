@@ -8,10 +8,11 @@ from typing import Protocol
 
 from temporalio import workflow
 
-from countersign.domain import ending, suspension
+from countersign.domain import complaining, ending, suspension
 from countersign.domain.agreement import MatterKind
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.stage import Stage
+from countersign.workflows import patches
 from countersign.workflows.keeping import Keeper
 
 
@@ -34,7 +35,10 @@ class Ending:
         return self._keeper.state
 
     async def await_resumption(self) -> None:
-        """Until all sides have answered whether it goes on: once the late report is accepted they are asked."""
+        """Until all sides have answered whether it goes on.
+
+        Once the late report is accepted they are asked, or as soon as a termination was undone.
+        """
 
         def moved() -> bool:
             state = self._state
@@ -49,12 +53,22 @@ class Ending:
         await self._keeper.take(lambda state, _: suspension.answered(state))
 
     async def wind_up(self) -> None:
-        """See what is on its way to the banks get there, hear what was spent, and have the rest come back."""
+        """See what is on its way to the banks get there, hear what was spent, and have the rest come back.
+
+        Nothing comes back while that it was terminated may be complained of, or is before all sides; if they uphold the
+        complaint, it is reinstated instead.
+        """
+        if workflow.patched(patches.COMPLAINT_AFTER_TERMINATION):
+            await self._keeper.take(complaining.open_window)
         await self._ask_accounts()
-        await self._wait(lambda: not ending.is_under_way(self._state))
-        while ending.awaits_accounts(self._state, workflow.now()):
-            known, until = self._state.sequence, ending.accounts_until(self._state)
-            await self._wait(self._moved_from(known), until, summary="the last report")
+        await self._wait(lambda: self._is_upheld() or not ending.is_under_way(self._state))
+        while not self._is_upheld() and ending.waits(self._state, workflow.now()):
+            known, until = self._state.sequence, ending.waits_until(self._state, workflow.now())
+            await self._wait(self._moved_from(known), until, summary=self._waits_for(until))
+            await self._ask_accounts()  # costs may have been disallowed
+        if self._is_upheld():
+            await self._keeper.take(complaining.reinstate)
+            return
         await self._keeper.take(ending.claim_back)
         await self._wait(lambda: ending.is_recovered(self._state))
         await self._keeper.take(ending.wound_up)
@@ -65,6 +79,13 @@ class Ending:
         days = self._state.terms.deadlines.report
         (due_at,) = await self._keeper.deadlines([(self._state.proposal.lead_directorate, days)])
         await self._keeper.take(lambda state, _: ending.ask_accounts(state, due_at))
+
+    def _is_upheld(self) -> bool:
+        return complaining.is_upheld(self._state)
+
+    def _waits_for(self, until: datetime | None) -> str:
+        """What time ends at that instant."""
+        return "the last report" if until == ending.accounts_until(self._state) else "complaints"
 
     def _moved_from(self, sequence: int) -> Callable[[], bool]:
         return lambda: self._state.sequence != sequence

@@ -12,7 +12,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 from countersign.activities.record import Opened, Opening
-from countersign.domain import budget, clock, ending, in_force, schedule, steps
+from countersign.domain import budget, clock, complaining, ending, in_force, schedule, steps
 from countersign.domain.agreement import MatterKind
 from countersign.domain.budget import Lack
 from countersign.domain.errors import RuleBroken
@@ -51,10 +51,10 @@ class InitiativeWorkflow(Mailbox):
     Query: ``stage``.
     Waits: for each matter until it is decided or lapses, with reminders and escalation on the way; for a new version
     and for conditions until their deadlines; for each report, with reminders before and after it falls due, up to the
-    limit beyond which the initiative is suspended; for its resumption; for what a side announced; for every side's
-    signature under its position; for every side's authorisation of a tranche, and from one side's payment on for the
-    others', up to the limit beyond which their missing is an alarm; for money in every side's budget. Before it waits
-    for the signatures under the funding agreements, it has them drawn up.
+    limit beyond which the initiative is suspended; for its resumption; for what a side announced; for a complaint about
+    a refusal or a termination; for every side's signature under its position; for every side's authorisation of a
+    tranche, and from one side's payment on for the others', up to the limit beyond which their missing is an alarm; for
+    money in every side's budget. Before it waits for the signatures under the funding agreements, it has them drawn up.
     """
 
     @workflow.init
@@ -102,7 +102,7 @@ class InitiativeWorkflow(Mailbox):
             for task in beside:
                 if task.done():
                     task.result()  # it never ends by itself: a fault in it is a fault of the workflow
-        await self._keeping.take(steps.release_promised)
+        await self._keeping.take(complaining.release_promised)
         await workflow.wait_condition(self._is_quiet)
         for task in beside:
             task.cancel()
@@ -304,7 +304,7 @@ class InitiativeWorkflow(Mailbox):
         def lodged() -> bool:
             return self._state.open_matter(MatterKind.COMPLAINT) is not None
 
-        if await self._wait(lodged, self._state.complaint_until, summary="complaints"):
+        if await self._wait(lodged, complaining.until(self._state), summary="complaints"):
             matter = await self._outcome_of(MatterKind.COMPLAINT)
             if matter.outcome is Outcome.APPROVED:
                 await self._go(stage, Stage.DECISION, reason="a complaint was upheld")
@@ -313,7 +313,7 @@ class InitiativeWorkflow(Mailbox):
 
     def _is_over(self) -> bool:
         if self._stage in COMPLAINABLE:
-            return self._state.complaint_over(workflow.now())
+            return complaining.is_over(self._state, workflow.now())
         return self._state.is_over
 
     async def _outcome_of(self, kind: MatterKind) -> Matter:

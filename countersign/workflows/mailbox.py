@@ -79,7 +79,7 @@ class Mailbox(ABC):
 
     @workflow.update
     async def complain(self, message: Complain) -> Answer:
-        """The applicant asks both sides to look at a refusal again."""
+        """The applicant asks all sides to look at a refusal, or a termination, again."""
         return await self._receive(message)
 
     @workflow.update

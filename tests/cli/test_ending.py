@@ -29,9 +29,14 @@ async def test_a_side_ends_it_claims_its_money_back_and_gives_the_claim_up(
     ended = await terminal("terminate", journey.id, *why, who="il-head")
     assert ended.status == 0, ended
     assert "is terminated" in ended.out
-    # The partners may still report what they spent up to this day; nobody does.
+    # The partners may still report what they spent up to this day, and complain of it; nobody does.
     last = next(one for one in await journey.reports() if one["cut_short"])
+    shown = await terminal("show", journey.id, who="il-lead")
+    assert f"complaint  may come until {await journey.complaint_until():%Y-%m-%d}" in shown.out
     await journey.skip_to(datetime.fromisoformat(last["due_at"]) + timedelta(hours=1))
+    await journey.no_complaint_comes()
+    late = await terminal("complain", journey.id, *why, who="il-lead")
+    assert (late.status, "stage_closed" in late.err) == (1, True)
     number = str((await journey.office.recovery(journey.id))["number"])
     claim = await terminal("pay", "claim", journey.id, number, who="il-head")
     assert claim.status == 0, claim
@@ -49,6 +54,29 @@ async def test_a_side_ends_it_claims_its_money_back_and_gives_the_claim_up(
     await journey.reach_end("terminated")
     told = await terminal("ledger", journey.id)
     assert "Each side" in told.out
+
+
+async def test_an_applicant_complains_of_the_end_and_both_sides_look_at_it_again(
+    terminal: Terminal, journey: Journey
+) -> None:
+    why = ("--reasons", "The partner is back.")
+    early = await terminal("complain", journey.id, *why, who="il-lead")
+    assert (early.status, "stage_closed" in early.err) == (1, True)
+    await terminal("terminate", journey.id, *why, who="az-deputy")
+    await journey.complaint_until()
+    other = await terminal("complain", journey.id, *why, who="il-legal")
+    assert (other.status, "forbidden" in other.err) == (1, True)
+    lodged = await terminal("complain", journey.id, *why, who="il-lead")
+    assert lodged.status == 0, lodged
+    assert "The complaint is lodged" in lodged.out
+    assert "may come until" not in (await terminal("show", journey.id, who="il-lead")).out
+    for who in ("il-legal", "az-reviewer"):
+        signed = await terminal("sign", journey.id, "approve", who=who)
+        assert signed.status == 0, signed
+    await journey.reach("suspended")
+    shown = await terminal("show", journey.id, who="il-lead")
+    assert "because    a complaint was upheld" in shown.out
+    assert (await journey.matter("resumption"))["about"] == "resumption"
 
 
 async def test_costs_are_disallowed_as_they_are_written(terminal: Terminal, journey: Journey) -> None:

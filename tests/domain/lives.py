@@ -10,6 +10,7 @@ from typing import Any
 
 from countersign.domain import (
     clock,
+    complaining,
     ending,
     funding_agreement,
     in_force,
@@ -230,14 +231,18 @@ class Life:
         if state.stage is Stage.TERMINATED:
             return self._wind_up()
         if state.stage in COMPLAINABLE:
-            return steps.release_promised(state, self.now)
+            if complaining.is_upheld(state):
+                return self._enter(Stage.DECISION)
+            return complaining.release_promised(state, self.now)
         if state.stage is None or state.stage not in OPENS:
             return []
         return self._after_the_matter(OPENS[state.stage])
 
     def _wind_up(self) -> list[Happened]:
         return (
-            ending.ask_accounts(self.state, self.now + timedelta(days=28))
+            complaining.open_window(self.state, self.now)
+            or ending.ask_accounts(self.state, self.now + timedelta(days=28))
+            or complaining.reinstate(self.state, self.now)
             or ending.claim_back(self.state, self.now)
             or ending.wound_up(self.state, self.now)
         )
@@ -398,9 +403,10 @@ class Life:
         )
         return self.send(command, look_ups.adoption(self, command))
 
-    def complain(self) -> Answer:
-        """The applicant asks both sides to look at a refusal again."""
-        return self.send(Complain(id=self.next_id(), caller=self.applicant, reasons="the table was there"))
+    def complain(self, caller: Caller | None = None) -> Answer:
+        """The applicant asks both sides to look at a refusal, or a termination, again."""
+        command = Complain(id=self.next_id(), caller=caller or self.applicant, reasons="the table was there")
+        return self.send(command)
 
     def withdraw(self, caller: Caller | None = None) -> Answer:
         """The applicant withdraws."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from countersign.domain import budget, steps
+from countersign.domain import budget, complaining, steps
 from countersign.domain.agreement import Budget, MatterKind
 from countersign.domain.amounts import Amount
 from countersign.domain.budget import Lack
@@ -122,7 +122,7 @@ def test_a_complaint_that_is_dismissed_frees_the_money() -> None:
     life = Life(*two_sides()).begin().reach(Stage.CONTRACTING)
     life.all_sign(Response.REFUSE)
     life.complain()
-    assert steps.release_promised(life.state, life.now) == []
+    assert complaining.release_promised(life.state, life.now) == []
     life.all_sign(Response.REFUSE)
     codes = [one.code for one in ledger_of(life.entries) if one.directorate == "il"]
     assert codes == [Code.COMMITMENT_RESERVED, Code.COMMITMENT_RELEASED]

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from countersign.domain import ending, funding, recovery, steps
+from countersign.domain import complaining, ending, funding, recovery, steps
 from countersign.domain.agreement import MatterKind
 from countersign.domain.amounts import Amount
 from countersign.domain.canonical import content_hash
@@ -49,12 +49,20 @@ def number_of(life: Life) -> int:
     return next(one.number for one in life.state.tranches if one.is_recovery)
 
 
+def nobody_complains(life: Life) -> None:
+    """After a termination the time passes in which it may be complained of."""
+    until = complaining.until(life.state)
+    assert until is not None
+    assert not [one for one in life.state.tranches if one.is_recovery]
+    life.pass_time(max(until - life.now, timedelta(0)))
+
+
 def no_accounts_come(life: Life) -> None:
-    """After a termination the time passes in which the partners may still report what they spent."""
+    """The same, and that in which the partners may still report what they spent."""
     last = ending.last_accounts(life.state)
     assert last is not None
-    assert not [one for one in life.state.tranches if one.is_recovery]
-    life.pass_time(last.due_at - life.now)
+    nobody_complains(life)
+    life.pass_time(max(last.due_at - life.now, timedelta(0)))
 
 
 def everything_comes_back(life: Life) -> None:
@@ -309,9 +317,11 @@ def test_a_side_that_paid_alone_has_its_money_back_whatever_the_other_did() -> N
     assert life.state.is_over
 
 
-def test_a_terminated_initiative_of_which_nothing_was_paid_is_over_at_once() -> None:
+def test_a_terminated_initiative_of_which_nothing_was_paid_is_over_once_nobody_has_complained() -> None:
     life = active_life()
     life.terminate("il")
+    assert (life.waited_for(), life.state.is_over) == ([], False)
+    nobody_complains(life)
     assert life.state.is_over
     assert codes(ledger_of(life.entries))[-1] == Code.COMMITMENT_RELEASED
 
@@ -563,6 +573,7 @@ def test_a_report_that_was_refused_before_a_termination_does_not_cost_the_partne
     assert not [one for one in life.state.tranches if one.is_recovery]
     assert life.report(1, 50).status == "counted"
     life.all_sign(Response.REFUSE)
+    nobody_complains(life)
     paid, accepted = spent_of(life, "il", "ILS")
     assert (claim_of(life).amounts, accepted) == ((Amount(paid, "ILS"),), 0)
 

@@ -33,10 +33,12 @@ def test_the_terminal_stages_are_those_of_the_design_and_have_no_exit() -> None:
     assert {
         "closed", "ineligible", "not_approved", "withdrawn", "lapsed", "terminated",
     } == TERMINAL  # fmt: skip
-    # Only an upheld complaint leads out again, and only into the decision.
+    # Only an upheld complaint leads out again: into the decision on what was refused, and of a termination to where all
+    # sides decide whether it goes on.
     assert {stage: TRANSITIONS[stage] for stage in TERMINAL if TRANSITIONS[stage]} == {
         Stage.INELIGIBLE: {Stage.DECISION},
         Stage.NOT_APPROVED: {Stage.DECISION},
+        Stage.TERMINATED: {Stage.SUSPENDED},
     }
     assert {Stage.INELIGIBLE, Stage.NOT_APPROVED} == COMPLAINABLE
     assert all(TRANSITIONS[stage] for stage in set(Stage) - TERMINAL)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import itertools
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 import pytest
@@ -22,6 +23,7 @@ from countersign.domain.matter import Caller, Matter, Outcome, Response, SignOff
 from countersign.domain.notice import NoticeKind
 from countersign.domain.papers import accepted_costs
 from countersign.domain.projection import Task
+from countersign.domain.schedule import add_months
 from countersign.domain.stage import OWED, TRANSITIONS, Stage
 from tests.domain import amendments
 from tests.domain.lives import Life, holder, three_sides, two_sides, with_chain
@@ -195,6 +197,15 @@ class Walk(RuleBasedStateMachine):
         else:
             self.life.terminate(side, notice_days=days)
 
+    @rule(stranger=st.booleans(), answer=st.sampled_from([None, *Response]))
+    def somebody_complains(self, stranger: bool, answer: Response | None) -> None:
+        self.life.pass_time(timedelta(minutes=1))  # nobody complains in the instant in which it was decided
+        self.life.complain(self.life.head("il") if stranger else None)
+        matter = self.life.state.open_matter(MatterKind.COMPLAINT)
+        if matter is not None and answer not in (None, Response.APPROVE_WITH_CONDITIONS):
+            for side in matter.chains:
+                self.life.carry(side, answer, matter=matter)
+
     @rule(side=st.sampled_from([None, *SIDES]))
     def somebody_asks_that_it_goes_on(self, side: str | None) -> None:
         if side is None or side in self.life.sides:
@@ -342,6 +353,65 @@ class Walk(RuleBasedStateMachine):
                 assert minor - back.get(unit, 0) <= accepted_costs(state, side, unit)
 
     @invariant()
+    def nothing_is_given_back_while_a_termination_may_be_complained_of_or_that_is_before_the_sides(
+        self,
+    ) -> None:
+        """Told from the trail: a complaint that is upheld leads to another stage, and that is the end of the wait."""
+        until: datetime | None = None
+        complaint, dismissed = None, False
+        for entry in self.life.entries:
+            if entry.action == "stage.entered":
+                until, complaint, dismissed = None, None, False
+            elif entry.action == "complaint.window_opened":
+                assert until is None
+                until = datetime.fromisoformat(entry.body["until"])
+            elif until is not None and entry.action == "matter.opened" and entry.body["kind"] == "complaint":
+                assert complaint is None
+                assert entry.instant < until
+                complaint = entry.body["number"]
+            elif entry.body.get("matter") == complaint and entry.action in (
+                "matter.decided",
+                "matter.lapsed",
+            ):
+                dismissed = entry.body.get("outcome") != "approved"
+            elif until is not None and entry.action in ("tranche.claimed", "commitment.released"):
+                assert dismissed or (complaint is None and entry.instant >= until)
+
+    @invariant()
+    def a_termination_is_undone_by_a_complaint_that_all_sides_upheld_and_by_nothing_else(self) -> None:
+        state, undone = (
+            self.life.state,
+            [
+                (one.body["complaint"], earlier.body)
+                for earlier, one in itertools.pairwise(self.life.entries)
+                if one.action == "initiative.reinstated"
+            ],
+        )
+        for number, entered in undone:
+            matter = state.matter(number)
+            assert matter is not None
+            assert (matter.kind, matter.outcome) == (MatterKind.COMPLAINT, Outcome.APPROVED)
+            assert (entered["before"], entered["stage"]) == ("terminated", "suspended")
+        assert len({number for number, _ in undone}) == len(undone)
+        left = [one for one in self.life.entries if one.body.get("before") == "terminated"]
+        assert len(left) == len(undone)
+
+    @invariant()
+    def what_is_carried_out_has_reports_without_a_gap_up_to_its_end_and_one_of_them_is_final(self) -> None:
+        state = self.life.state
+        if state.stage not in OWED:
+            return
+        reports, start = state.reports, state.reports[0].starts_at
+        assert [one.number for one in reports] == list(range(1, len(reports) + 1))
+        assert max(one.ends_at for one in reports) == add_months(start, state.proposal.duration_months)
+        assert [one for one in reports if one.final] == [
+            one for one in reports if one.ends_at == reports[-1].ends_at
+        ][:1]
+        for before, one in itertools.pairwise(reports):
+            assert one.starts_at <= before.ends_at
+        assert not any(one.cut_short or one.uncut or one.starts_at > one.ends_at for one in reports)
+
+    @invariant()
     def nobody_has_a_hand_in_both_ends_of_a_payment(self) -> None:
         """Told from the trail: whoever acted, and whoever it was done for."""
         authorised: dict[tuple[int, str], set[str | None]] = {}
@@ -478,6 +548,18 @@ class FollowedWalk(Walk):
         assert InitiativeState.model_validate_json(self.life.state.model_dump_json()) == self.life.state
 
 
+class EndedWalk(FollowedWalk):
+    """One side has ended it, with money paid and a report to come: complaints, last reports, giving back."""
+
+    @initialize(days=st.integers(1, 700), paid=st.integers(0, 2))
+    def submit(self, days: int, paid: int) -> None:
+        self.life.begin().reach(Stage.ACTIVE)
+        for _ in range(4 * paid):
+            self.life.go_on()
+        self.life.pass_time(timedelta(days=days))
+        self.life.terminate("il")
+
+
 SETTINGS = settings(
     max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
@@ -485,6 +567,7 @@ Walk.TestCase.settings = SETTINGS
 WalkOfThree.TestCase.settings = SETTINGS
 ActiveWalk.TestCase.settings = SETTINGS
 FollowedWalk.TestCase.settings = settings(SETTINGS, max_examples=25)
+EndedWalk.TestCase.settings = SETTINGS
 
 
 TestWhateverTwoSidesDo = Walk.TestCase
@@ -497,6 +580,9 @@ TestWhateverIsDoneOnceItIsActive = ActiveWalk.TestCase
 
 
 TestWhateverIsReadFromTheTrail = FollowedWalk.TestCase
+
+
+TestWhateverIsDoneOnceItWasTerminated = EndedWalk.TestCase
 
 
 @pytest.mark.parametrize("of_three", [False, True])

@@ -83,6 +83,19 @@ class Journey:
         assert ended["stage"] == stage
         assert await self.office.stage(self.id) == stage
 
+    async def complaint_until(self) -> datetime:
+        """Wait until a termination may be complained of; until when."""
+
+        async def told() -> str | None:
+            found = await self.office.get("il-auditor", f"/v1/initiatives/{self.id}")
+            return None if found["complaint_until"] is None else str(found["complaint_until"])
+
+        return datetime.fromisoformat(await eventually(told))
+
+    async def no_complaint_comes(self) -> None:
+        """The time passes in which a termination may be complained of."""
+        await self.skip_to(await self.complaint_until() + timedelta(hours=1))
+
     async def clear(self) -> None:
         await self.decide("clearance")
         self.expected += [("stage.entered", "system"), ("matter.opened", "system")]
@@ -199,6 +212,15 @@ class Journey:
         await self.pay(last)
         self.expected += [("stage.entered", "system"), ("closure.certified", "system")]
         await self.reach("closed")
+
+    async def carry_out_after(self, number: int) -> None:
+        """Every report after that one comes, what each releases is paid, and it is closed."""
+        for report in (await self.reports())[number:]:
+            await self.report(report["number"])
+            if not report["final"]:
+                await self.pay(report["number"] + 1)
+        await self.close()
+        await self.reach_end("closed")
 
     async def paid(self) -> dict[str, dict[str, int]]:
         """Minor units paid per side and unit."""

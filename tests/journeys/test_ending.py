@@ -61,10 +61,15 @@ async def test_one_side_ends_it_in_month_seven_and_both_have_their_unspent_money
     assert await refused(journey, "il-head", "termination", why) == (409, "stage_closed")
     assert await refused(journey, "il-finance-1", "tranches/2/il/authorisation") == (409, "stage_closed")
 
-    # Nobody reports what was spent in the weeks since the last report.
+    # Nobody reports what was spent in the weeks since the last report, and nobody complains in time.
     last = (await journey.reports())[1]
     assert (last["cut_short"], last["final"]) == (True, True)
     await journey.skip_to(datetime.fromisoformat(last["due_at"]) + timedelta(hours=1))
+    await journey.no_complaint_comes()
+    assert await refused(journey, journey.lead, "complaint", {"reasons": "Too late."}) == (
+        409,
+        "stage_closed",
+    )
 
     paid = {side: await standing(journey, side) for side in ("il", "az")}
     claimed = await journey.office.recovery(journey.id)

@@ -40,8 +40,13 @@ async def test_an_upheld_complaint_reopens_the_decision(journey: Journey) -> Non
     await journey.office.until_stage(journey.id, "not_approved")
     staff = await journey.office.call("il-head", "POST", path, body={"reasons": "unfair"})
     assert (staff.status_code, staff.json()["code"]) == (403, "forbidden")
+    here = await journey.office.get(journey.lead, f"/v1/initiatives/{journey.id}")
+    since, until = (datetime.fromisoformat(here[one]) for one in ("stage_since", "complaint_until"))
+    assert until == since + timedelta(days=30)
     lodged = await journey.office.call(journey.lead, "POST", path, body={"reasons": "The table was there."})
     assert lodged.status_code == 200, lodged.text
+    here = await journey.office.get(journey.lead, f"/v1/initiatives/{journey.id}")
+    assert here["complaint_until"] is None
     twice = await journey.office.call(journey.lead, "POST", path, body={"reasons": "again"})
     assert twice.json()["code"] == "out_of_order"
     matter = await journey.matter("complaint")

@@ -84,12 +84,7 @@ async def test_reports_that_come_too_late_suspend_it_until_both_sides_resume_it_
     await journey.reach("active")
 
     await journey.pay(2)
-    for report in (await journey.reports())[1:]:
-        await journey.report(report["number"])
-        if not report["final"]:
-            await journey.pay(report["number"] + 1)
-    await journey.close()
-    await journey.reach_end("closed")
+    await journey.carry_out_after(1)
 
 
 async def test_a_resumption_that_one_side_refuses_ends_it_and_what_was_not_spent_comes_back(
@@ -133,6 +128,7 @@ async def test_a_resumption_that_one_side_refuses_ends_it_and_what_was_not_spent
     await eventually(cut)
     await submit_report(journey, 1)
     await journey.decide("report")
+    await journey.no_complaint_comes()
     claimed = await journey.office.recovery(journey.id)
     number = claimed["number"]
     for side in claimed["shares"]:

@@ -13,7 +13,6 @@ from asyncpg import CheckViolationError
 from sqlalchemy import insert, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from countersign.domain import ending
 from countersign.domain.amounts import Amount
 from countersign.domain.funding import BankOutcome
 from countersign.domain.ledger import Account, Entry, Transaction, book_of, ledger_of
@@ -25,6 +24,7 @@ from countersign.store import documents, ledger, record
 from countersign.store import tables as t
 from countersign.store.session import Database
 from tests.amendments import joined
+from tests.domain.test_ending import no_accounts_come
 from tests.people import minimal_proposal
 from tests.store.making import Steps
 
@@ -357,9 +357,7 @@ async def test_money_comes_back_of_what_the_bank_has_booked_of_a_part_that_faile
     assert life.bank(1, "il", BankOutcome.RETURNED, second).status == "counted"
     life.confirm(1, "az")
     life.terminate("il")
-    until = ending.accounts_until(life.state)
-    assert until is not None
-    life.pass_time(until - life.now)
+    no_accounts_come(life)
     (claimed,) = [one for one in life.state.tranches if one.is_recovery]
     assert claimed.shares["il"].amounts == (first.amount,)
     assert life.authorise(claimed.number, "il").status == "counted"

@@ -26,6 +26,7 @@ from countersign.store import tables as t
 from countersign.store.drafts import Draft
 from countersign.store.retention import Due
 from countersign.store.session import Database
+from tests.domain.test_ending import no_accounts_come, nobody_complains
 from tests.store.making import new_id
 from tests.store.named import LONG_AGO, Named, kept, places_of
 
@@ -125,8 +126,7 @@ async def test_versions_that_amendments_made_or_did_not_make_are_redacted_too(da
     life.all_sign(Response.REFUSE)
     life.proposals = list(life.versions.values())
     assert life.terminate("il").status == "counted"
-    while life.go_on():
-        pass
+    nobody_complains(life)
     await life.on_record(database)
     done = await redact(database, life)
     assert done is not None
@@ -282,9 +282,31 @@ def paid(life: Named) -> None:
     life.pay(1)
 
 
-def claiming(life: Named) -> None:
+def ended(life: Named) -> None:
     paid(life)
     assert life.terminate("il").status == "counted"
+
+
+def ended_with_nothing_paid(life: Named) -> None:
+    """Nobody is waited for, and yet a complaint may come."""
+    life.reach(Stage.ACTIVE)
+    assert life.terminate("il").status == "counted"
+    assert life.waited_for() == []
+
+
+def complaining_of_the_end(life: Named) -> None:
+    ended(life)
+    assert life.complain().status == "counted"
+
+
+def reinstated(life: Named) -> None:
+    complaining_of_the_end(life)
+    life.all_sign()
+
+
+def claiming(life: Named) -> None:
+    ended(life)
+    no_accounts_come(life)
 
 
 def wound_up(life: Named) -> None:
@@ -298,6 +320,10 @@ RUNNING: list[tuple[Callable[[Named], None], Stage]] = [
     (complaining, Stage.NOT_APPROVED),
     (promised_and_refused, Stage.NOT_APPROVED),
     (paid, Stage.ACTIVE),
+    (ended, Stage.TERMINATED),
+    (ended_with_nothing_paid, Stage.TERMINATED),
+    (complaining_of_the_end, Stage.TERMINATED),
+    (reinstated, Stage.SUSPENDED),
     (claiming, Stage.TERMINATED),
 ]
 OVER: list[tuple[Callable[[Named], Any], Stage]] = [

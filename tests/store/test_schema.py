@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timedelta
 
 import pytest
 from alembic import command
@@ -10,9 +11,11 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from countersign.domain import audit
+from countersign.domain.matter import Response
+from countersign.domain.stage import COMPLAINT_DAYS
 from countersign.runtime.embedded.services import Services
 from countersign.runtime.migrate import alembic_config, migrate
-from countersign.store import record
+from countersign.store import initiatives, record
 from countersign.store import tables as t
 from countersign.store.session import Database
 from tests.store.making import Steps
@@ -52,6 +55,37 @@ async def test_the_migrations_can_be_undone_and_done_again(services: Services) -
         assert await _public(database) == whole
         await migrate(url)
         await asyncio.to_thread(command.check, alembic_config(url))
+    finally:
+        await database.close()
+
+
+async def test_what_was_refused_before_may_be_complained_of_for_as_long_as_ever(services: Services) -> None:
+    url = await services.postgres.create_database("refused-before")
+    database = Database(url, pool_size=1)
+    try:
+        await migrate(url)
+        refused, dismissed, running = Steps(), Steps(), Steps()
+        for one in (refused, dismissed, running):
+            await one.prepare(database)
+            one.begin()
+        for one in (refused, dismissed):
+            one.all_sign(Response.REFUSE)
+        dismissed.complain()
+        for one in (refused, dismissed, running):
+            for step in one.steps:
+                await record.append(database, step)
+
+        async def found() -> list[datetime | None]:
+            lives = [
+                await initiatives.look_up(database, one.state.id) for one in (refused, dismissed, running)
+            ]
+            return [one.complaint_until if one else None for one in lives]
+
+        before = await found()
+        assert before == [refused.now + timedelta(days=COMPLAINT_DAYS), None, None]
+        await asyncio.to_thread(command.downgrade, alembic_config(url), "0010")
+        await migrate(url)
+        assert await found() == before
     finally:
         await database.close()
 

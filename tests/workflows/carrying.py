@@ -41,6 +41,7 @@ from countersign.workflows.messages import (
     Revise,
     Submit,
     SubmitReport,
+    Terminate,
     Withdraw,
 )
 from tests.domain.lives import holder
@@ -263,7 +264,7 @@ class Carried:
             )
         if one.task is Task.REPORT:
             await self.pass_until(one.since + timedelta(hours=1))
-            return SubmitReport(**common, report=one.number, content_hash=await self._report(one.number))
+            return SubmitReport(**common, report=one.number, content_hash=await self.put_report(one.number))
         kind, who = (AuthoriseTranche, "a") if one.task is Task.AUTHORISE else (ConfirmTranche, "b")
         return kind(id=common["id"], caller=holder(side, office, who), tranche=one.number, directorate=side)
 
@@ -326,11 +327,41 @@ class Carried:
             Withdraw(id=self.message_id(), caller=self.applicant, reasons="We thought again.")
         )
 
+    async def terminate(self, side: str, notice_days: int | None = None) -> None:
+        """A side ends it, at once or with notice."""
+        head = holder(side, self.agreement.terms().sides[side].head)
+        reasons = "It leads nowhere."
+        command = Terminate(id=self.message_id(), caller=head, reasons=reasons, notice_days=notice_days)
+        assert (await self.send(command)).status == "counted"
+        if notice_days is None:
+            await self.reached(Stage.TERMINATED)
+
     async def complain(self) -> Answer:
-        """The applicant asks both sides to look at a refusal again."""
+        """The applicant asks both sides to look at a refusal, or a termination, again."""
         return await self.send(
             Complain(id=self.message_id(), caller=self.applicant, reasons="The table was there.")
         )
+
+    async def complaint_open(self) -> datetime:
+        """Wait until a termination may be complained of; until when."""
+
+        async def opened() -> datetime | None:
+            return (await self.state()).complain_until
+
+        return await eventually(opened)
+
+    async def no_complaint_comes(self) -> None:
+        """The time passes in which a termination may be complained of."""
+        await self.pass_until(await self.complaint_open() + timedelta(minutes=1))
+
+    async def complaint_is_decided(self, response: Response = Response.APPROVE) -> None:
+        """The applicant complains of a termination, and every side answers."""
+        await self.complaint_open()
+        assert (await self.complain()).status == "counted"
+        matter = (await self.state()).matters[-1]
+        for side in matter.chains:
+            await self.side_signs(side, response, matter.number)
+        await self.decided(matter.number)
 
     async def put_budgets(self, *wanted: Budget) -> None:
         """What the sides give in a year from now on, in the whole programme."""
@@ -385,7 +416,8 @@ class Carried:
         replaces = (await self.found()).content_hash
         return Revise(id=message, caller=self.applicant, content_hash=content, replaces=replaces)
 
-    async def _report(self, number: int) -> str:
+    async def put_report(self, number: int) -> str:
+        """Keep a report on what was planned for a period; its content hash."""
         async with self.database.reading() as connection:
             reports = await initiatives.reports(connection, self.id)
         report = report_due(self.proposal, number, reports)

@@ -6,7 +6,7 @@ import uuid
 from collections import Counter
 from collections.abc import Sequence as Many
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from temporalio.client import Client
 
@@ -23,7 +23,7 @@ from countersign.domain.commands import (
     ResumeTranche,
 )
 from countersign.domain.facts import ACTIONS, Happened, ReportEscalated, ReportFellOverdue, ReportReminded
-from countersign.domain.funding import BankOutcome, Share
+from countersign.domain.funding import BankOutcome, PaymentState, Share
 from countersign.domain.mandate import PAYMENT, Mandate, MandateKind
 from countersign.domain.matter import Caller, Response
 from countersign.domain.payment_facts import TrancheDiverged, TrancheInstructed
@@ -31,6 +31,7 @@ from countersign.domain.reporting import ReportState
 from countersign.domain.stage import TERMINAL, Stage
 from countersign.store import initiatives, mandates
 from countersign.store.session import Database
+from tests.domain.lives import holder
 from tests.workflows.sequences import SIDES, Sequence, Shadow
 
 
@@ -53,12 +54,24 @@ class PaymentShadow(Shadow):
 class PaymentSequence(Sequence):
     """One active initiative, and what is sent to its first tranches as the seed has it."""
 
+    shadow_of: ClassVar[type[PaymentShadow]] = PaymentShadow
+
     def __init__(self, seed: int, client: Client, database: Database, agreement: ProgrammeAgreement) -> None:
         super().__init__(seed, client, database, agreement)
-        self.shadow = PaymentShadow(self.life.beginning, self.life.proposal)
+        self.shadow = self.shadow_of(self.life.beginning, self.life.proposal)
 
     async def run(self) -> Counter[str]:
-        """Let everybody approve, then send so many messages, compare after each; what was seen on the way."""
+        """Send so many messages, compare after each; what was seen on the way."""
+        await self.activate()
+        for _ in range(self.luck.randint(12, 18)):
+            await self.step()
+        await self.settle()
+        self.seen.update(entry.action for entry in self.shadow.entries)
+        assert audit.chain_faults(self.shadow.entries) == []
+        return self.seen
+
+    async def activate(self) -> None:
+        """Let everybody approve."""
         await self.life.begin()
         self.now = datetime.now(UTC)
         await self.settle()
@@ -68,12 +81,6 @@ class PaymentSequence(Sequence):
             signer = self.somebody(side, self.office(side, matter))
             await self.send(self.signing(signer, matter, Response.APPROVE))
             await self.settle()
-        for _ in range(self.luck.randint(12, 18)):
-            await self.step()
-        await self.settle()
-        self.seen.update(entry.action for entry in self.shadow.entries)
-        assert audit.chain_faults(self.shadow.entries) == []
-        return self.seen
 
     def is_over(self) -> bool:
         return self.state.stage in TERMINAL
@@ -123,6 +130,21 @@ class PaymentSequence(Sequence):
         due = share is not None and not share.instructions
         kind = AuthoriseTranche if due or self.luck.random() < 0.3 else ConfirmTranche
         return kind.model_validate(fields)
+
+    def _right_payment(self) -> AnyCommand | None:
+        """What a finance officer is waited for to do; another one confirms."""
+        waiting = [
+            (tranche.number, side, share.state is PaymentState.INSTRUCTED)
+            for tranche in self.state.tranches
+            for side, share in tranche.shares.items()
+            if share.state in (PaymentState.DUE, PaymentState.FAILED, PaymentState.INSTRUCTED)
+        ]
+        if not waiting:
+            return None
+        number, side, is_told = self.luck.choice(waiting)
+        caller = holder(side, FINANCE_OFFICE, f"{self.life.id[-8:]}-{'b' if is_told else 'a'}")
+        kind = ConfirmTranche if is_told else AuthoriseTranche
+        return kind(id=self.id(), caller=caller, tranche=number, directorate=side)
 
     def _stop(self) -> AnyCommand:
         fields, share = self._part()

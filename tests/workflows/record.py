@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from countersign import worker
-from countersign.domain import clock
+from countersign.domain import clock, complaining
 from countersign.domain.agreement import Budget
 from countersign.domain.amounts import Amount
 from countersign.domain.budget import TRY_AGAIN
@@ -26,9 +26,7 @@ from countersign.domain.proposal import Proposal
 from countersign.domain.stage import Stage
 from countersign.runtime.embedded.services import embedded_services
 from countersign.store.session import Database
-from countersign.workflows.messages import Terminate
 from tests.amendments import asking, extended, shifted
-from tests.domain.lives import holder
 from tests.eventually import eventually
 from tests.people import minimal_proposal
 from tests.workflows.carrying import Carried, in_force
@@ -61,7 +59,9 @@ async def refused(life: Carried) -> None:
     await life.side_signs("il", Response.REFUSE, 2)
     await life.side_signs("az", matter=2)
     await life.reached(Stage.NOT_APPROVED)
-    await life.pass_until((await life.state()).complaint_until)
+    until = complaining.until(await life.state())
+    assert until is not None
+    await life.pass_until(until)
     await life.handle.result()
 
 
@@ -193,9 +193,7 @@ async def suspended(life: Carried) -> None:
     await life.reached(Stage.ACTIVE)
     for _ in range(4):  # the tranche that the report released
         await life.do()
-    head = holder("il", life.agreement.terms().sides["il"].head)
-    command = Terminate(id=life.message_id(), caller=head, reasons="It leads nowhere.", notice_days=10)
-    assert (await life.send(command)).status == "counted"
+    await life.terminate("il", notice_days=10)
     (notice,) = (await life.state()).notices
     await life.pass_until(notice.effective_at + timedelta(minutes=1))
     await life.reached(Stage.TERMINATED)
@@ -203,9 +201,47 @@ async def suspended(life: Carried) -> None:
     assert (last.task, last.number) == (Task.REPORT, 2)
     assert last.deadline is not None
     await life.pass_until(last.deadline + timedelta(minutes=1))
+    await life.no_complaint_comes()
     for _ in range(4):  # each side authorises what it claims back, and confirms that it came
         await life.do()
     await life.handle.result()
+
+
+async def terminated(life: Carried) -> None:
+    """One side ends it; the partners report what they spent, nobody complains, and the rest comes back."""
+    await life.carry_to(Stage.ACTIVE)
+    while (one := await life.next()).task is not Task.REPORT:
+        await life.do(one)
+    await life.terminate("il")
+    await life.no_complaint_comes()
+    for _ in range(4):
+        await life.do()
+    await life.handle.result()
+
+
+async def reinstated(life: Carried) -> None:
+    """Ended in the second period; what was spent up to then is accepted, a complaint upheld, and it is resumed.
+
+    The second complaint, when one side has ended it again, is dismissed.
+    """
+    await life.carry_to(Stage.ACTIVE)
+    while (one := await life.next()).task is not Task.REPORT:
+        await life.do(one)
+    await life.do(one)
+    await life.all_sign()
+    for _ in range(4):  # the tranche that the first report released
+        await life.do()
+    begun = (await life.state()).reports[1].starts_at
+    await life.pass_until(begun + timedelta(days=25))
+    await life.terminate("az")
+    await life.do()  # the last report
+    await life.all_sign()
+    await life.complaint_is_decided()
+    await life.all_sign()
+    await life.reached(Stage.ACTIVE)
+    await life.terminate("il")
+    await life.complaint_is_decided(Response.REFUSE)
+    await life.handle.result()  # nothing is unspent
 
 
 async def by_signal(life: Carried) -> None:
@@ -237,6 +273,8 @@ LIVES: Final[dict[str, tuple[int, Callable[[Carried], Awaitable[None]]]]] = {
     "report-returned": (12, report_returned),
     "amended": (14, amended),
     "suspended": (12, suspended),
+    "terminated": (12, terminated),
+    "reinstated": (18, reinstated),
     "by-signal": (12, by_signal),
 }
 """Each life with its duration in months; a report falls due every six."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from countersign.domain import audit, clock, rules, steps
+from countersign.domain import audit, clock, complaining, rules, steps
 from countersign.domain.agreement import ChainStep, MatterKind, ProgrammeAgreement
 from countersign.domain.amounts import Amount
 from countersign.domain.audit import AuditEntry
@@ -125,7 +125,7 @@ class Shadow:
             last = state.last_matter(fact.kind)
             assert last is not None
             assert state.stage is not None
-            return steps.reopen(state, state.stage, last.number, _deadlines(rest))
+            return steps.reopen(state, state.stage, last.number, deadlines_of(rest))
         return self._moved(rest)
 
     def _answered(self, rest: Many[AuditEntry]) -> list[Happened]:
@@ -135,22 +135,26 @@ class Shadow:
         key = (entry.actor, entry.message)
         command = self.sent[key]
         assert self.state.answer_to(command.caller, command.id) is None, "taken twice"
-        examined, fact = None, _fact(entry)
-        if isinstance(fact, ProposalRevised):
-            examined = ExaminedProposal(
-                summary=fact.summary, changed=fact.changed, ineligibilities=fact.ineligibilities
-            )
         try:
             return rules.receive(
                 self.state,
                 command,
                 entry.instant,
-                examined=examined,
+                examined=self._examined_for(command, rest),
                 deadlines=self._deadlines_for(command, rest),
                 mandates=self.mandates_for(command),
             )
         except RuleBroken as broken:
             return [rules.refused(command, broken)]
+
+    def _examined_for(self, command: AnyCommand, rest: Many[AuditEntry]) -> rules.Examined:
+        """What the record said of the document that a message names."""
+        fact = _fact(rest[0])
+        if isinstance(fact, ProposalRevised):
+            return ExaminedProposal(
+                summary=fact.summary, changed=fact.changed, ineligibilities=fact.ineligibilities
+            )
+        return None
 
     def _deadlines_for(self, command: AnyCommand, rest: Many[AuditEntry]) -> Deadlines | None:
         if isinstance(command, ExtendDeadline):
@@ -160,7 +164,7 @@ class Shadow:
             matter = self.state.matter(command.matter)
             known = matter is not None and side in matter.deadlines
             return Deadlines(per_directorate={side: rest[0].instant}) if known else None
-        return _deadlines(rest) if isinstance(command, Complain) else None
+        return deadlines_of(rest) if isinstance(command, Complain) else None
 
     def mandates_for(self, command: AnyCommand) -> MandatesGiven:
         """What the record says of the two people."""
@@ -176,7 +180,7 @@ class Shadow:
         entered = next(fact for fact in map(_fact, rest) if isinstance(fact, StageEntered))
         assert before is not None
         if entered.stage is Stage.ELIGIBILITY:
-            return steps.eligibility(state, state.version, _deadlines(rest))
+            return steps.eligibility(state, state.version, deadlines_of(rest))
         kind = MatterKind.COMPLAINT if before in COMPLAINABLE else OPENS.get(before)
         last = state.last_matter(kind) if kind is not None else None
         if last is not None and kind is not None:
@@ -203,7 +207,7 @@ class Shadow:
             entered.stage,
             reason=entered.reason,
             deadline=entered.deadline,
-            deadlines=_deadlines(rest) if entered.stage in OPENS else None,
+            deadlines=deadlines_of(rest) if entered.stage in OPENS else None,
             conditions_due={one.directorate: one.deadline for one in conditions.conditions}
             if conditions
             else None,
@@ -247,7 +251,8 @@ def _fact(entry: AuditEntry) -> Fact:
     return ACTIONS[entry.action].model_validate(entry.body)
 
 
-def _deadlines(rest: Many[AuditEntry]) -> Deadlines:
+def deadlines_of(rest: Many[AuditEntry]) -> Deadlines:
+    """The deadlines of the matter that the entries open, as the workflow had them counted."""
     opened = next((fact for fact in map(_fact, rest) if isinstance(fact, MatterOpened)), None)
     if opened is None:
         return Deadlines(per_directorate={})
@@ -299,7 +304,7 @@ class Sequence:
     def is_over(self) -> bool:
         stage = self.state.stage
         if stage in COMPLAINABLE:
-            return self.state.complaint_over(self.now)
+            return complaining.is_over(self.state, self.now)
         return stage in TERMINAL or stage is Stage.ACTIVE
 
     # ---- following and comparing

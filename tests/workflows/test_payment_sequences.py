@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -27,23 +28,34 @@ SEEN_AMONG_MANY = {
 """What so many sequences come across, or they are not random enough to say anything."""
 
 
-async def test_random_payments_end_where_the_pure_rules_say_after_every_step(
-    services: Services, working: None, database: Database
-) -> None:
-    agreement = longer_chains(two_sides()[0])
+async def seen_in(sequences: int, run: Callable[[int], Awaitable[Counter[str]]]) -> Counter[str]:
+    """Run so many sequences, some at a time; what was seen in all of them together.
+
+    Raises:
+        BaseExceptionGroup: some came to something else than the rules.
+    """
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def one(seed: int) -> Counter[str]:
         async with turns:
             try:
-                return await PaymentSequence(seed, services.client, database, agreement).run()
+                return await run(seed)
             except Exception as error:
                 error.add_note(f"sequence {seed}")
                 raise
 
-    outcomes = await asyncio.gather(*(one(FIRST + seed) for seed in range(SEQUENCES)), return_exceptions=True)
+    outcomes = await asyncio.gather(*(one(FIRST + seed) for seed in range(sequences)), return_exceptions=True)
     failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     if failed:
-        raise BaseExceptionGroup(f"{len(failed)} of {SEQUENCES} sequences", failed)
-    seen: Counter[str] = sum((one for one in outcomes if isinstance(one, Counter)), Counter())
+        raise BaseExceptionGroup(f"{len(failed)} of {sequences} sequences", failed)
+    return sum((one for one in outcomes if isinstance(one, Counter)), Counter())
+
+
+async def test_random_payments_end_where_the_pure_rules_say_after_every_step(
+    services: Services, working: None, database: Database
+) -> None:
+    agreement = longer_chains(two_sides()[0])
+    seen = await seen_in(
+        SEQUENCES, lambda seed: PaymentSequence(seed, services.client, database, agreement).run()
+    )
     assert SEEN_AMONG_MANY - set(seen) == set(), dict(seen)

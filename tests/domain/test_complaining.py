@@ -1,0 +1,763 @@
+"""Complaints about a termination: who may complain, until when, what stays reserved, what an upheld one brings back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import pytest
+
+from countersign.domain import complaining, ending, funding, steps, suspension
+from countersign.domain.agreement import MatterKind
+from countersign.domain.amounts import Amount
+from countersign.domain.audit import AuditEntry
+from countersign.domain.canonical import content_hash
+from countersign.domain.commands import Complain
+from countersign.domain.funding import PaymentState
+from countersign.domain.initiative import InitiativeState
+from countersign.domain.ledger import Account, Code, book_of, ledger_of
+from countersign.domain.matter import Matter, Outcome, Response
+from countersign.domain.papers import complaint_document, reconciliation, resumption_document
+from countersign.domain.projection import Task, step_of
+from countersign.domain.reporting import ReportState
+from countersign.domain.stage import COMPLAINT_DAYS, Stage
+from tests.domain.lives import Life, active_life, holder, two_sides
+from tests.domain.test_ending import claim_of, everything_comes_back, nobody_complains, paid_life
+from tests.domain.test_ledger import check, codes, per_side
+
+DAY = timedelta(days=1)
+WINDOW = timedelta(days=COMPLAINT_DAYS)
+
+
+def terminated_life(days: int = 0, life: Life | None = None) -> Life:
+    """So many days after its first tranche was paid one side ended it."""
+    life = life or paid_life()
+    life.pass_time(timedelta(days=days))
+    assert life.terminate("az").status == "counted"
+    return life
+
+
+def complaint(life: Life) -> Matter:
+    found = life.state.last_matter(MatterKind.COMPLAINT)
+    assert found is not None
+    return found
+
+
+def decide(life: Life, response: Response = Response.APPROVE) -> None:
+    """Every side answers the complaint; the clock goes on by a minute, as it does."""
+    life.pass_time(timedelta(minutes=1))
+    matter = complaint(life)
+    for side in matter.chains:
+        life.carry(side, response, matter=matter)
+
+
+def upheld_life(days: int = 0, life: Life | None = None) -> Life:
+    """It was terminated, and that was complained of with success."""
+    life = terminated_life(days, life)
+    life.pass_time(DAY)
+    assert life.complain().status == "counted"
+    decide(life)
+    assert life.stage() is Stage.SUSPENDED
+    return life
+
+
+def resumed(life: Life) -> Life:
+    life.pass_time(DAY)
+    matter = life.state.last_matter(MatterKind.RESUMPTION)
+    assert matter is not None
+    for side in matter.chains:
+        life.carry(side, matter=matter)
+    assert life.stage() is Stage.ACTIVE
+    return life
+
+
+def is_claimed(life: Life) -> bool:
+    return any(one.is_recovery for one in life.state.tranches)
+
+
+def of_kind(life: Life, action: str) -> list[AuditEntry]:
+    return [one for one in life.entries if one.action == action]
+
+
+def books_agree(life: Life) -> None:
+    """The ledger of the trail is that of the state."""
+    balances = check(ledger_of(life.entries))
+    assert {place: minor for place, minor in book_of(life.state).balances.items() if minor} == balances
+
+
+# ---- who may complain, and until when
+
+
+def test_a_termination_may_be_complained_of_for_thirty_days_and_not_after_them() -> None:
+    life = terminated_life(90)
+    (opened,) = of_kind(life, "complaint.window_opened")
+    assert complaining.until(life.state) == life.now + WINDOW
+    assert opened.body == {"until": (life.now + WINDOW).isoformat().replace("+00:00", "Z")}
+    life.pass_time(WINDOW - timedelta(microseconds=1))
+    before = life.state
+    life.pass_time(timedelta(microseconds=1))
+    late = life.complain()
+    assert (late.code, late.detail) == ("stage_closed", "a complaint comes within 30 days, and once")
+    life.state, life.now = before, life.now - timedelta(microseconds=1)
+    assert life.complain().status == "counted"
+
+
+def test_only_those_who_take_part_complain() -> None:
+    life = terminated_life()
+    for stranger in (life.head("il"), holder("az", "finance_reviewer")):
+        assert life.complain(stranger).code == "forbidden"
+    other = life.applicant.model_copy(update={"person": "applicants/other", "contact": "1" * 32})
+    assert life.complain(other).code == "forbidden"
+    partner = other.model_copy(update={"contact": life.state.proposal.people[-1]})
+    assert life.complain(partner).status == "counted"
+
+
+@pytest.mark.parametrize("stage", [Stage.DECISION, Stage.ACTIVE, Stage.CLOSING, Stage.CLOSED])
+def test_where_nothing_was_refused_or_ended_nobody_complains(stage: Stage) -> None:
+    life = active_life() if stage is Stage.ACTIVE else Life(*two_sides()).begin().reach(stage)
+    answer = life.complain()
+    assert (answer.code, answer.detail) == ("stage_closed", f"the initiative is {stage}")
+
+
+def test_there_is_one_complaint_at_a_time_and_one_for_each_termination() -> None:
+    life = terminated_life()
+    life.complain()
+    assert life.complain().code == "out_of_order"
+    decide(life, Response.REFUSE)
+    assert life.complain().code == "stage_closed"
+    assert life.stage() is Stage.TERMINATED
+
+
+def test_the_same_complaint_again_has_the_same_answer_and_one_effect() -> None:
+    life = terminated_life()
+    command = Complain(id="once", caller=life.applicant, reasons="the table was there")
+    first = life.send(command)
+    state = life.state
+    assert life.send(command) == first
+    assert life.state == state
+    decide(life)
+    assert life.send(command) == first
+    assert len(of_kind(life, "complaint.lodged")) == 1
+
+
+def test_the_complaint_says_what_is_complained_of() -> None:
+    life = terminated_life(90)
+    ended_at, before = life.now, life.state
+    life.pass_time(DAY)
+    life.complain()
+    document = complaint_document(before, "the table was there")
+    assert document["against"] == {
+        "stage": "terminated",
+        "reason": "az: It leads nowhere.",
+        "since": ended_at.isoformat(),
+    }
+    assert complaint(life).content_hash == content_hash(document)
+    entries = [one for one in life.entries if one.sequence > before.sequence]
+    assert step_of(before, life.state, entries).documents[content_hash(document)] == document
+    assert {one.office for one in life.waited_for() if one.task is Task.SIGN_OFF} == {
+        "legal_counsel",
+        "finance_reviewer",
+    }
+
+
+def test_a_complaint_about_a_refusal_is_the_document_that_it_was() -> None:
+    """Those that are before the sides keep their hash."""
+    life = Life(*two_sides()).begin()
+    life.all_sign(Response.REFUSE)
+    life.complain()
+    document = complaint_document(life.state, "the table was there")
+    assert set(document["against"]) == {"stage", "reason"}
+    assert complaint(life).content_hash == content_hash(document)
+
+
+# ---- the funds stay reserved
+
+
+def test_nothing_is_claimed_back_or_given_back_while_a_complaint_may_come() -> None:
+    life = terminated_life(90)
+    assert life.report(1, 30).status == "counted"
+    life.all_sign()
+    assert life.state.reports[0].state is ReportState.ACCEPTED
+    life.pass_time(WINDOW - DAY)
+    assert (is_claimed(life), life.state.winding_up) == (False, True)
+    assert ending.wound_up(life.state, life.now) == []
+    committed = {("il", "ILS"): 10_000_001, ("az", "AZN"): 5_000_003}
+    assert per_side(check(ledger_of(life.entries)), Account.COMMITTED) == committed
+    life.pass_time(DAY)
+    assert is_claimed(life)
+    everything_comes_back(life)
+    assert codes(ledger_of(life.entries))[-1] == Code.COMMITMENT_RELEASED
+
+
+def test_nothing_is_claimed_back_while_a_complaint_is_before_the_sides_however_long_they_take() -> None:
+    life = terminated_life()
+    life.pass_time(WINDOW - DAY)
+    life.complain()
+    life.pass_time(40 * DAY)
+    assert complaint(life).is_open
+    assert not is_claimed(life)
+    decide(life, Response.REFUSE)
+    assert is_claimed(life)
+
+
+@pytest.mark.parametrize("answer", [Response.REFUSE, Response.RETURN, None])
+def test_a_complaint_that_is_dismissed_lets_the_winding_up_go_on_at_once(answer: Response | None) -> None:
+    life = terminated_life(90)
+    assert life.report(1, 30).status == "counted"
+    life.all_sign()
+    life.pass_time(DAY)
+    life.complain()
+    if answer is None:
+        life.pass_time(44 * DAY)
+        assert not is_claimed(life)
+        life.pass_time(DAY)
+        assert complaint(life).outcome is Outcome.LAPSED
+    else:
+        decide(life, answer)
+        assert life.now - (life.state.stage_since or life.now) < WINDOW
+    assert (life.stage(), is_claimed(life)) == (Stage.TERMINATED, True)
+    everything_comes_back(life)
+
+
+def test_what_was_on_its_way_to_the_banks_goes_on_while_a_complaint_is_before_the_sides() -> None:
+    life = active_life()
+    life.away = {"az"}
+    for side in life.sides:
+        life.authorise(1, side)
+    life.terminate("il")
+    life.complain()
+    assert life.confirm(1, "il").status == "counted"
+    life.away = set()
+    life.settle()
+    assert life.confirm(1, "az").status == "counted"
+    assert {one.state for one in life.state.tranches[0].shares.values()} == {PaymentState.PAID}
+    books_agree(life)
+
+
+def test_the_last_accounts_are_asked_for_at_once_and_may_come_as_long_as_nothing_is_claimed_back() -> None:
+    life = terminated_life(90)
+    last = ending.last_accounts(life.state)
+    assert last is not None
+    life.complain()
+    life.pass_time(last.due_at - life.now + 10 * DAY)
+    assert life.report(1, 30).status == "counted"
+    decide(life, Response.REFUSE)
+    assert not is_claimed(life)
+    life.carry("il", matter=life.state.last_matter(MatterKind.REPORT))
+    life.carry("az", matter=life.state.last_matter(MatterKind.REPORT))
+    assert is_claimed(life)
+
+
+def test_without_a_report_that_is_late_what_was_paid_is_claimed_back_once_the_complaint_is_dismissed() -> (
+    None
+):
+    life = terminated_life(90)
+    life.complain()
+    life.pass_time(40 * DAY)
+    decide(life, Response.REFUSE)
+    assert claim_of(life).amounts == life.state.tranches[0].shares["il"].amounts
+    assert life.report(1).code == "stage_closed"
+
+
+def test_costs_that_turn_out_ineligible_while_a_complaint_may_come_are_accounted_for_at_once() -> None:
+    life = active_life()
+    while (report := life.state.next_report()) is None or not report.final:
+        assert life.go_on()
+    terminated_life(0, life)
+    assert ending.last_accounts(life.state) is None  # less was paid than was accepted
+    life.pass_time(DAY)
+    assert life.disallow(1, "dugma", Amount(2_000_000, "ILS")).status == "counted"
+    last = ending.last_accounts(life.state)
+    assert last is not None
+    assert (last.number, last.ends_at) == (3, life.state.stage_since)
+    nobody_complains(life)
+    assert is_claimed(life)
+
+
+# ---- an upheld complaint
+
+
+def test_an_upheld_complaint_puts_the_resumption_before_all_sides_and_says_why() -> None:
+    life = terminated_life(90)
+    life.pass_time(DAY)
+    life.complain()
+    before = life.state
+    decide(life)
+    assert (life.stage(), life.state.stage_reason) == (Stage.SUSPENDED, "a complaint was upheld")
+    assert life.state.stage_deadline == life.now + timedelta(days=180)
+    assert life.state.stopped_since == before.stopped_since == before.stage_since
+    assert (life.state.winding_up, life.state.complain_until) == (False, None)
+    asked = life.state.last_matter(MatterKind.RESUMPTION)
+    assert asked is not None
+    document = resumption_document(life.state, None)
+    assert document["complaint"] == {"matter": complaint(life).number, "decision": complaint(life).decision}
+    assert (document["suspended"]["reason"], document["reasons"]) == ("a complaint was upheld", None)
+    assert (asked.is_open, asked.content_hash) == (True, content_hash(document))
+    entries = [one for one in life.entries if one.sequence > before.sequence]
+    assert step_of(before, life.state, entries).documents[asked.content_hash] == document
+    actions = [one.action for one in life.entries[-3:]]
+    assert actions == ["stage.entered", "initiative.reinstated", "matter.opened"]
+    assert life.ask_resumption().code == "out_of_order"
+    books_agree(life)
+
+
+def test_the_deadlines_of_the_resumption_are_asked_for_with_the_step_that_reinstates_it() -> None:
+    life = terminated_life()
+    life.complain()
+    settle, life.settle = life.settle, lambda: None  # type: ignore[method-assign]
+    life.pass_time(DAY)
+    before = life.state
+    for side in life.sides:
+        life.sign(side, matter=complaint(life), who="n1")
+        position = complaint(life).positions[side]
+        before = life.state
+        life.write(
+            steps.countersigned(
+                life.state, complaint(life).number, position, complaint(life).content_hash, "j"
+            )
+        )
+    assert steps.opens_next(before, life.state) is None
+    before = life.state
+    life.write(complaining.reinstate(life.state, life.now))
+    assert steps.opens_next(before, life.state) is MatterKind.RESUMPTION
+    assert complaining.reinstate(life.state, life.now) == []
+    life.settle = settle  # type: ignore[method-assign]
+    life.settle()
+    assert life.state.open_matter(MatterKind.RESUMPTION) is not None
+
+
+def test_once_it_is_resumed_it_is_carried_out_and_closed_as_if_it_had_never_ended() -> None:
+    life = upheld_life(90)
+    schedule = paid_life().state.reports
+    assert life.state.reports == schedule
+    assert life.authorise(2, "il").code == "stage_closed"
+    resumed(life)
+    assert life.state.stopped_since is None
+    life.reach(Stage.CLOSED)
+    assert life.state.is_over
+    for side, rows in reconciliation(life.state).items():
+        assert [row["paid"] for row in rows] == [row["committed"] for row in rows], side
+    books_agree(life)
+
+
+def test_a_resumption_that_one_side_refuses_ends_it_again_and_that_may_be_complained_of_anew() -> None:
+    life = upheld_life(90)
+    first = life.state.stopped_since
+    life.pass_time(DAY)
+    life.carry("il")
+    life.carry("az", Response.REFUSE)
+    assert (life.stage(), life.state.stage_reason) == (Stage.TERMINATED, "az: it should be otherwise")
+    assert life.state.stopped_since == first
+    assert complaining.until(life.state) == life.now + WINDOW
+    last = ending.last_accounts(life.state)
+    assert last is not None
+    assert last.ends_at == life.now
+    life.pass_time(DAY)
+    assert life.complain().status == "counted"
+    decide(life)
+    resumed(life)
+    life.reach(Stage.CLOSED)
+    books_agree(life)
+
+
+def test_ended_and_reinstated_within_one_instant_no_decision_counts_twice() -> None:
+    """Which complaint is about which termination does not rest on the clock."""
+    life = terminated_life()
+    life.complain()
+    life.all_sign()
+    assert life.stage() is Stage.SUSPENDED
+    life.carry("il")
+    life.carry("az", Response.REFUSE)
+    assert life.stage() is Stage.TERMINATED
+    assert not complaining.is_upheld(life.state)
+    assert life.complain().status == "counted"
+
+
+def test_after_the_second_termination_nobody_complains_and_what_was_not_spent_comes_back() -> None:
+    life = upheld_life(90)
+    life.pass_time(DAY)
+    life.carry("il")
+    life.carry("az", Response.REFUSE)
+    nobody_complains(life)
+    everything_comes_back(life)
+
+
+def test_a_reinstated_initiative_that_nobody_resumes_is_terminated_by_the_limit_of_a_suspension() -> None:
+    life = upheld_life()
+    matter = life.state.last_matter(MatterKind.RESUMPTION)
+    life.carry("il", Response.RETURN, matter=matter)
+    life.carry("az", matter=matter)
+    assert (life.stage(), suspension.answer(life.state)) == (Stage.SUSPENDED, None)
+    life.pass_time(timedelta(days=180))
+    assert (life.stage(), life.state.stage_reason) == (Stage.TERMINATED, "it was suspended for 180 days")
+    assert complaining.until(life.state) == life.now + WINDOW
+
+
+def test_what_was_announced_before_the_termination_is_gone() -> None:
+    life = paid_life()
+    life.suspend("il", notice_days=60)
+    life.terminate("il", notice_days=50)
+    upheld_life(0, life)
+    assert life.state.notices == ()
+    resumed(life)
+    life.pass_time(timedelta(days=60))
+    assert life.stage() is Stage.ACTIVE
+
+
+def test_an_initiative_that_was_ended_in_its_closing_goes_back_to_it() -> None:
+    life = active_life()
+    while life.stage() is not Stage.CLOSING:
+        assert life.go_on()
+    upheld_life(0, life)
+    closures = sum(one.kind is MatterKind.CLOSURE for one in life.state.matters)
+    life.pass_time(DAY)
+    life.all_sign()
+    assert life.stage() is Stage.CLOSING
+    assert sum(one.kind is MatterKind.CLOSURE for one in life.state.matters) == closures + 1
+    life.reach(Stage.CLOSED)
+    books_agree(life)
+
+
+def test_a_part_that_one_side_had_let_go_waits_for_the_other_as_it_did() -> None:
+    life = active_life()
+    life.authorise(1, "il")
+    upheld_life(0, life)
+    assert life.state.tranches[0].shares["il"].state is PaymentState.AUTHORISED
+    assert life.authorise(1, "az").code == "stage_closed"
+    resumed(life)
+    assert life.authorise(1, "az").status == "counted"
+    assert {one.state for one in life.state.tranches[0].shares.values()} == {PaymentState.INSTRUCTED}
+
+
+def test_what_was_paid_by_one_side_only_is_told_once_it_is_no_longer_wound_up() -> None:
+    life = active_life()
+    for side in life.sides:
+        life.authorise(1, side)
+    life.confirm(1, "il")
+    upheld_life(0, life)
+    assert life.state.tranches[0].diverged_at is None
+    life.pass_time(30 * DAY)
+    assert life.state.tranches[0].is_diverged
+
+
+# ---- the report that was cut short
+
+
+def before_its_period_ended(life: Life) -> None:
+    """Nothing was handed in."""
+
+
+def under_review(life: Life) -> None:
+    """A version on the time up to the termination is before the sides."""
+    assert life.report(1, 30).status == "counted"
+
+
+def returned(life: Life) -> None:
+    under_review(life)
+    life.all_sign(Response.RETURN)
+
+
+def refused(life: Life) -> None:
+    under_review(life)
+    life.all_sign(Response.REFUSE)
+
+
+@pytest.mark.parametrize(
+    ("did", "state"),
+    [
+        (before_its_period_ended, ReportState.SCHEDULED),
+        (under_review, ReportState.CHANGES_REQUESTED),
+        (returned, ReportState.CHANGES_REQUESTED),
+        (refused, ReportState.CHANGES_REQUESTED),
+    ],
+)
+def test_a_report_that_was_not_accepted_is_waited_for_as_it_was_planned(
+    did: Callable[[Life], None], state: ReportState
+) -> None:
+    life = paid_life()
+    planned = life.state.reports
+    terminated_life(90, life)
+    cut = life.state.reports[0]
+    assert (cut.cut_short, cut.final, cut.ends_at) == (True, True, life.now)
+    did(life)
+    life.pass_time(DAY)
+    life.complain()
+    decide(life)
+    report = life.state.reports[0]
+    assert report.state is state
+    assert not [one for one in life.state.matters if one.kind is MatterKind.REPORT and one.is_open]
+    when = (
+        "starts_at",
+        "ends_at",
+        "due_at",
+        "final",
+        "cut_short",
+        "uncut",
+        "is_late",
+        "reminded",
+        "escalated",
+    )
+    assert report.model_dump(include=set(when)) == planned[0].model_dump(include=set(when))
+    assert life.state.reports[1:] == planned[1:]
+    resumed(life)
+    assert life.report(1).code == "not_due"
+    life.reach(Stage.CLOSED)
+    books_agree(life)
+
+
+def test_a_report_that_was_under_review_when_it_was_ended_comes_anew_after_the_resumption() -> None:
+    life = paid_life()
+    life.pass_time(life.state.reports[0].ends_at - life.now)
+    life.report(1)
+    upheld_life(10, life)
+    assert (life.state.reports[0].state, life.state.reports[0].version) == (ReportState.CHANGES_REQUESTED, 1)
+    assert life.report(1).status == "counted"
+    matter = life.state.last_matter(MatterKind.REPORT)
+    for side in life.sides:
+        life.carry(side, matter=matter)
+    assert {one.state for one in life.state.tranches[1].shares.values()} == {PaymentState.DUE}
+
+
+def test_an_accepted_one_keeps_its_shorter_period_releases_its_tranche_and_the_next_one_begins_there() -> (
+    None
+):
+    life = paid_life()
+    planned = life.state.reports
+    terminated_life(90, life)
+    ended_at = life.now
+    life.report(1, 50)
+    life.all_sign()
+    assert {one.state for one in life.state.tranches[1].shares.values()} == {PaymentState.PLANNED}
+    life.pass_time(DAY)
+    life.complain()
+    decide(life)
+    first, second, third = life.state.reports
+    assert (first.state, first.ends_at, first.final, first.cut_short) == (
+        ReportState.ACCEPTED,
+        ended_at,
+        False,
+        False,
+    )
+    assert (second.starts_at, second.ends_at, second.due_at) == (
+        ended_at,
+        planned[1].ends_at,
+        planned[1].due_at,
+    )
+    assert third == planned[2]
+    assert {one.state for one in life.state.tranches[1].shares.values()} == {PaymentState.DUE}
+    accepted = life.entries[-4:]
+    assert [one.action for one in accepted] == [
+        "stage.entered",
+        "initiative.reinstated",
+        "tranche.due",
+        "matter.opened",
+    ]
+    resumed(life)
+    life.pay(2)
+    life.reach(Stage.CLOSED)
+    books_agree(life)
+
+
+def test_an_accepted_one_that_was_the_last_is_followed_by_one_on_the_rest_of_the_duration() -> None:
+    life = active_life()
+    while (report := life.state.next_report()) is None or not report.final:
+        assert life.go_on()
+    life.pay(3)
+    planned, tranches = life.state.reports, life.state.tranches
+    terminated_life(60, life)
+    ended_at = life.now
+    life.report(3, 50)
+    life.all_sign()
+    life.pass_time(DAY)
+    life.complain()
+    decide(life)
+    *_, third, fourth = life.state.reports
+    assert (third.state, third.ends_at, third.final) == (ReportState.ACCEPTED, ended_at, False)
+    assert fourth.model_dump(include={"number", "starts_at", "ends_at", "due_at", "final", "state"}) == {
+        "number": 4,
+        "starts_at": ended_at,
+        "ends_at": planned[2].ends_at,
+        "due_at": planned[2].due_at,
+        "final": True,
+        "state": ReportState.SCHEDULED,
+    }
+    assert life.state.tranches == tranches
+    resumed(life)
+    assert life.stage() is Stage.ACTIVE
+    assert life.report(4).code == "not_due"
+    life.reach(Stage.CLOSED)
+    books_agree(life)
+
+
+def test_an_accepted_one_on_the_whole_duration_is_the_final_report() -> None:
+    life = active_life()
+    while (report := life.state.next_report()) is None or not report.final:
+        assert life.go_on()
+    life.pay(3)
+    terminated_life((report.ends_at - life.now).days + 5, life)
+    life.report(3)
+    life.all_sign()
+    upheld_now(life)
+    assert len(life.state.reports) == 3
+    assert (life.state.reports[2].final, life.state.reports[2].state) == (True, ReportState.ACCEPTED)
+    life.pass_time(DAY)
+    life.all_sign()
+    assert life.stage() is Stage.CLOSING
+    life.reach(Stage.CLOSED)
+    books_agree(life)
+
+
+def test_a_report_whose_whole_period_is_in_an_accepted_one_is_done_without_and_releases_its_tranche() -> None:
+    """Suspended over a report that did not come, and ended by the limit: the next period is over by then, too."""
+    life = paid_life()
+    planned = life.state.reports
+    life.pass_time(planned[0].due_at + timedelta(days=60) - life.now)
+    life.pass_time(timedelta(days=180))
+    assert (life.stage(), life.state.stage_reason) == (Stage.TERMINATED, "it was suspended for 180 days")
+    ended_at = life.now
+    assert planned[1].ends_at < ended_at < planned[2].ends_at
+    life.report(1, 50)
+    life.all_sign()
+    upheld_now(life)
+    first, second, third = life.state.reports
+    assert (first.ends_at, first.final, first.state) == (ended_at, False, ReportState.ACCEPTED)
+    assert (second.starts_at, second.ends_at, second.state) == (ended_at, ended_at, ReportState.WAIVED)
+    assert (third.starts_at, third.ends_at, third.final) == (ended_at, planned[2].ends_at, True)
+    assert of_kind(life, "initiative.reinstated")[0].body["covered"] == [2]
+    for tranche in life.state.tranches[1:3]:
+        assert {one.state for one in tranche.shares.values()} == {PaymentState.DUE}
+    resumed(life)
+    life.reach(Stage.CLOSED)
+    books_agree(life)
+
+
+def test_one_that_ended_after_its_duration_has_no_report_left_once_the_late_one_is_accepted() -> None:
+    life = paid_life()
+    last = life.state.reports[-1].ends_at
+    for _ in range(2):  # resumed once without a report, and suspended again
+        life.pass_time(max(life.state.reports[0].due_at, life.now) + timedelta(days=60) - life.now)
+        life.ask_resumption()
+        life.pass_time(DAY)
+        life.all_sign()
+    life.pass_time(max(last - life.now, DAY))
+    terminated_life(40, life)
+    assert life.state.reports[0].ends_at == last
+    life.report(1)
+    life.all_sign()
+    upheld_now(life)
+    assert [(one.state, one.final) for one in life.state.reports] == [
+        (ReportState.ACCEPTED, True),
+        (ReportState.WAIVED, False),
+        (ReportState.WAIVED, False),
+    ]
+    life.pass_time(DAY)
+    life.all_sign()
+    assert life.stage() is Stage.CLOSING
+    life.reach(Stage.CLOSED)
+    books_agree(life)
+
+
+def test_one_that_was_ended_before_the_next_period_began_has_no_period_that_ends_before_it_begins() -> None:
+    """A report may be waived before its period is over; the one after it is then the one that is cut short."""
+    life = paid_life()
+    for side in life.sides:
+        assert life.waive(1, side).status == "counted"
+    terminated_life(30, life)
+    ended_at = life.now
+    life.report(2, 10)
+    life.all_sign()
+    upheld_now(life)
+    second = life.state.reports[1]
+    assert (second.starts_at, second.ends_at) == (ended_at, ended_at)
+    assert life.state.reports[2].starts_at == ended_at
+    resumed(life)
+    life.reach(Stage.CLOSED)
+
+
+def upheld_now(life: Life) -> None:
+    life.pass_time(DAY)
+    assert life.complain().status == "counted"
+    decide(life)
+    assert life.stage() is Stage.SUSPENDED
+
+
+def test_the_limit_for_a_late_report_counts_from_the_resumption() -> None:
+    life = paid_life()
+    due = life.state.reports[0].due_at
+    life.pass_time(due - life.now + 20 * DAY)
+    assert life.state.reports[0].state is ReportState.OVERDUE
+    upheld_life(0, life)
+    life.pass_time(timedelta(0))
+    assert life.state.reports[0].state is ReportState.OVERDUE
+    life.pass_time(40 * DAY)
+    resumed(life)
+    resumed_at = life.now
+    life.pass_time(timedelta(days=59))
+    assert life.stage() is Stage.ACTIVE
+    assert (life.state.reports[0].reminded, life.state.reports[0].escalated) == (30, True)
+    life.pass_time(resumed_at + timedelta(days=60) - life.now)
+    assert (life.stage(), life.state.suspended_for) == (Stage.SUSPENDED, 1)
+
+
+# ---- what was wound up by rules that knew no complaint
+
+
+def older(life: Life) -> InitiativeState:
+    """Its state as a run would have it that began to wind it up before there were complaints about it."""
+    reports = tuple(one.model_copy(update={"uncut": None}) for one in life.state.reports)
+    return life.state.model_copy(update={"complain_until": None, "reports": reports})
+
+
+def opened_at(state: InitiativeState, now: datetime) -> list[str]:
+    return [one.fact.action for one in complaining.open_window(state, now)]
+
+
+def test_what_was_cut_short_by_older_rules_is_wound_up_by_them() -> None:
+    life = terminated_life(90)
+    life.state = older(life)
+    assert opened_at(life.state, life.now) == []
+    refused_ = life.complain()
+    assert (refused_.code, refused_.detail) == ("stage_closed", "the initiative is terminated")
+
+
+def test_what_was_claimed_back_already_is_not_complained_of_any_more() -> None:
+    life = terminated_life(90)
+    life.report(1, 30)
+    life.all_sign()
+    nobody_complains(life)
+    assert is_claimed(life)
+    state = life.state.model_copy(update={"complain_until": None})
+    assert opened_at(state, life.now) == []
+    assert opened_at(state, (state.stage_since or life.now) + DAY) == []
+
+
+def test_nothing_is_opened_twice_or_when_its_time_is_past_or_where_nothing_is_wound_up() -> None:
+    life = terminated_life()
+    assert opened_at(life.state, life.now) == []
+    state = life.state.model_copy(update={"complain_until": None})
+    assert opened_at(state, life.now + WINDOW - DAY) == ["complaint.window_opened"]
+    assert opened_at(state, life.now + WINDOW) == []
+    assert opened_at(state.model_copy(update={"winding_up": False}), life.now) == []
+    assert opened_at(paid_life().state, life.now) == []
+
+
+def test_the_wait_of_a_winding_up_is_never_for_an_instant_that_is_past() -> None:
+    """Else the workflow would ask for it for ever."""
+    life = terminated_life(90)
+    life.complain()
+    for _ in range(10):
+        life.pass_time(7 * DAY)
+        until = ending.waits_until(life.state, life.now)
+        assert until is None or until > life.now
+        assert until is not None or not ending.waits(life.state, life.now) or complaint(life).is_open
+
+
+def test_paid_and_back_is_what_the_ledger_says_after_a_dismissed_complaint() -> None:
+    life = terminated_life(90)
+    life.complain()
+    decide(life, Response.REFUSE)
+    life.pass_time(40 * DAY)
+    everything_comes_back(life)
+    for side in life.sides:
+        paid = funding.paid(life.state.tranches, side)
+        assert funding.recovered(life.state.tranches, side) == paid
