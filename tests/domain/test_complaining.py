@@ -19,9 +19,12 @@ from countersign.domain.ledger import Account, Code, book_of, ledger_of
 from countersign.domain.matter import Matter, Outcome, Response
 from countersign.domain.papers import complaint_document, reconciliation, resumption_document
 from countersign.domain.projection import Task, step_of
+from countersign.domain.proposal import Proposal
 from countersign.domain.reporting import ReportState
+from countersign.domain.schedule import ReportKind
 from countersign.domain.stage import COMPLAINT_DAYS, Stage
-from tests.domain.lives import Life, active_life, holder, two_sides
+from tests.amendments import with_milestones
+from tests.domain.lives import Life, active_life, body_of, holder, two_sides
 from tests.domain.test_ending import claim_of, everything_comes_back, nobody_complains, paid_life
 from tests.domain.test_ledger import check, codes, per_side
 
@@ -761,3 +764,90 @@ def test_paid_and_back_is_what_the_ledger_says_after_a_dismissed_complaint() -> 
     for side in life.sides:
         paid = funding.paid(life.state.tranches, side)
         assert funding.recovered(life.state.tranches, side) == paid
+
+
+# ---- milestones
+
+
+def life_with_milestones(**months: int) -> Life:
+    """An active initiative of eighteen months with milestones, its first tranche paid."""
+    agreement, proposal = two_sides()
+    body = with_milestones(body_of(proposal), months)
+    life = active_life((agreement, Proposal.model_validate(body)))
+    life.pay(1)
+    return life
+
+
+def test_the_last_report_of_a_termination_has_the_accounts_though_one_on_a_milestone_was_next() -> None:
+    life = life_with_milestones(pilot=4)
+    terminated_life(90, life)
+    last = life.state.reports[0]
+    assert (last.kind, last.milestone, last.cut_short) == (ReportKind.BOTH, None, True)
+    assert life.report(1, 50).status == "counted"
+    life.all_sign()
+    nobody_complains(life)
+    paid = sum(one.minor for one in life.state.tranches[0].shares["il"].amounts)
+    claimed = sum(one.minor for one in claim_of(life).amounts)
+    assert 0 < claimed < paid
+    books_agree(life)
+
+
+def test_a_milestone_that_was_not_told_of_is_reported_on_as_planned_once_it_is_reinstated() -> None:
+    life = life_with_milestones(pilot=4, open=8)
+    planned = life.state.reports
+    upheld_life(90, life)
+    assert life.state.reports == planned
+    resumed(life)
+    life.reach(Stage.CLOSED)
+    books_agree(life)
+
+
+def test_a_milestone_that_the_accepted_last_report_was_on_is_not_reported_on_again() -> None:
+    life = life_with_milestones(pilot=4, open=8)
+    planned = life.state.reports
+    terminated_life(90, life)
+    ended_at = life.now
+    life.report(1, 50)
+    life.all_sign()
+    life.pass_time(DAY)
+    life.complain()
+    decide(life)
+    first, second, third, *later = life.state.reports
+    assert (first.state, first.milestone, first.ends_at) == (ReportState.ACCEPTED, "pilot", ended_at)
+    assert (second.milestone, second.starts_at, second.ends_at) == (None, ended_at, planned[1].ends_at)
+    assert (third.milestone, third.starts_at, third.ends_at) == (
+        "open",
+        planned[1].ends_at,
+        planned[2].ends_at,
+    )
+    assert tuple(later) == planned[3:]
+    assert life.state.tranches[1].report == 2
+    resumed(life)
+    # The schedule can still be cut anew: what was told of stays told of.
+    moved = with_milestones(body_of(life.proposal_in_force), {"pilot": 4, "open": 10})
+    assert life.amend(**moved).status == "counted"
+    life.all_sign()
+    assert [one.milestone for one in life.state.reports] == ["pilot", None, "open", None, None]
+    assert life.state.reports[2].ends_at > third.ends_at
+    life.reach(Stage.CLOSED)
+    books_agree(life)
+
+
+def test_a_milestone_whose_month_is_in_an_accepted_last_report_is_done_without() -> None:
+    life = life_with_milestones(pilot=8)
+    life.now = life.state.reports[0].due_at
+    terminated_life(35, life)  # the pilot's month is over, and the report before it is late
+    assert life.now > life.state.reports[1].ends_at
+    life.report(1, 50)
+    life.all_sign()
+    life.pass_time(DAY)
+    life.complain()
+    decide(life)
+    assert [(one.milestone, one.state) for one in life.state.reports[:2]] == [
+        (None, ReportState.ACCEPTED),
+        ("pilot", ReportState.WAIVED),
+    ]
+    assert life.state.reports[2].starts_at == life.state.reports[0].ends_at
+    resumed(life)
+    life.reach(Stage.CLOSED)
+    books_agree(life)
