@@ -75,6 +75,7 @@ class Measured:
             "COUNTERSIGN_TEMPORAL_NAMESPACE": settings.temporal_namespace,
             "COUNTERSIGN_AGREEMENT": str(settings.agreement),
             "COUNTERSIGN_SIGNING_KEYS": str(settings.signing_keys),
+            "COUNTERSIGN_PAYLOAD_KEYS": str(settings.payload_keys),
         }
 
     async def polled(self, queue: str) -> None:

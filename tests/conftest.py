@@ -96,7 +96,10 @@ class _Api:
         settings = self._services.settings(port=self._port)
         told = settings.model_dump(
             mode="json",
-            include={"database_url", "temporal_address", "temporal_namespace", "port", "agreement"},
+            include={
+                *("database_url", "temporal_address", "temporal_namespace", "port", "agreement"),
+                "payload_keys",
+            },
         )
         env = {f"COUNTERSIGN_{name.upper()}": str(value) for name, value in told.items()}
         env["COUNTERSIGN_ISSUERS"] = json.dumps(settings.issuers)

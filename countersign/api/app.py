@@ -35,8 +35,9 @@ from countersign.api.edge import Edge
 from countersign.api.gateway import Gateway
 from countersign.api.identity import Verifier, trusted
 from countersign.domain.agreement_file import read
+from countersign.runtime.payload_codec import configured
 from countersign.runtime.settings import Settings
-from countersign.runtime.temporal import connect
+from countersign.runtime.temporal import connect, data_converter
 from countersign.store import agreements
 from countersign.store.session import Database
 
@@ -63,13 +64,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The API. Without settings they are read from the environment."""
     chosen = settings or Settings()
     agreement = read(chosen.agreement.read_text(encoding="utf-8"))
+    payloads = configured(chosen)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.agreement = agreement
         app.state.database = Database(chosen.database_url)
-        app.state.temporal = await connect(chosen)
-        app.state.gateway = Gateway(app.state.temporal, chosen.task_queue, app.state.database)
+        app.state.codec = payloads
+        app.state.temporal = await connect(chosen, converter=data_converter(payloads))
+        app.state.gateway = Gateway(
+            app.state.temporal, chosen.task_queue, app.state.database, payloads.digest
+        )
         async with httpx.AsyncClient(timeout=5, trust_env=False, follow_redirects=False) as http:
             app.state.verifier = Verifier(trusted(agreement, chosen.issuers), chosen.audience, http)
             async with app.state.database.transaction() as connection:

@@ -34,6 +34,14 @@ class Settings(BaseSettings):
     temporal_api_key: SecretStr | None = None
     """The API key for Temporal Cloud."""
 
+    payload_keys: Path | None = None
+    """A file with the keys that content is encrypted with in Temporal, a JWK Set whose first key is the current one;
+    ``countersign payload-keys`` makes it. The API and every worker need it, and nobody else."""
+
+    payload_plain: Literal["refuse", "accept"] = "refuse"
+    """What becomes of content that is in plain text in Temporal: refused, unless it is from before it was encrypted and
+    has to be read on."""
+
     task_queue: str = "countersign"
     """The main task queue: initiatives, and every activity that is not a directorate's own."""
 

@@ -14,6 +14,7 @@ from temporalio.service import RPCError
 
 from countersign.runtime.embedded import EmbeddedError
 from countersign.runtime.embedded.home import Home
+from countersign.runtime.temporal import KEYLESS
 from countersign.workflows.options import AREA, STAGE
 
 DEFAULT_PORT: Final = 7233
@@ -45,7 +46,13 @@ def binary() -> Path:
     return Path(found)
 
 
-def command(*, port: int, namespace: str, ui_port: int | None, database: Path | None = None) -> list[str]:
+def command(
+    *,
+    port: int,
+    namespace: str,
+    ui_port: int | None,
+    database: Path | None = None,
+) -> list[str]:
     """The command line of a server; without a ``database`` file it keeps everything in memory, without a
     ``ui_port`` it has no web UI.
     """
@@ -75,7 +82,7 @@ def environment(home: Home) -> dict[str, str]:
 async def healthy(address: str, namespace: str) -> bool:
     """Whether the server answers and knows the namespace."""
     try:
-        client = await Client.connect(address, namespace=namespace)
+        client = await Client.connect(address, namespace=namespace, data_converter=KEYLESS)
         request = DescribeNamespaceRequest(namespace=namespace)
         await client.workflow_service.describe_namespace(request, timeout=timedelta(seconds=2))
         return await client.service_client.check_health(timeout=timedelta(seconds=2))
