@@ -18,6 +18,7 @@ from countersign.api import (
     bank_statements,
     budgets,
     carrying_out,
+    codec,
     ending,
     errors,
     events,
@@ -56,6 +57,7 @@ _ROUTES: Final = (
     ledger,
     budgets,
     audit,
+    codec,
     events,
 )
 
@@ -65,18 +67,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     chosen = settings or Settings()
     agreement = read(chosen.agreement.read_text(encoding="utf-8"))
     payloads = configured(chosen)
+    issuers = trusted(agreement, chosen.issuers, chosen.operators_issuer)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.agreement = agreement
         app.state.database = Database(chosen.database_url)
         app.state.codec = payloads
+        app.state.codec_origins = chosen.codec_origins
         app.state.temporal = await connect(chosen, converter=data_converter(payloads))
         app.state.gateway = Gateway(
             app.state.temporal, chosen.task_queue, app.state.database, payloads.digest
         )
         async with httpx.AsyncClient(timeout=5, trust_env=False, follow_redirects=False) as http:
-            app.state.verifier = Verifier(trusted(agreement, chosen.issuers), chosen.audience, http)
+            app.state.verifier = Verifier(issuers, chosen.audience, http)
             async with app.state.database.transaction() as connection:
                 await agreements.register(connection, agreement)
             yield
@@ -92,6 +96,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     errors.install(app)
     app.add_middleware(Edge)
+    app.add_middleware(codec.ForUis, origins=chosen.codec_origins)
     for module in _ROUTES:
         app.include_router(module.router, prefix="/v1")
     app.include_router(health.router)

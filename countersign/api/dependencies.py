@@ -33,8 +33,8 @@ async def agreement(request: Request) -> ProgrammeAgreement:
     return found
 
 
-async def identify(request: Request, authorization: Annotated[str | None, Header()] = None) -> Identity:
-    """The caller, by the bearer token in ``Authorization``."""
+async def authenticate(request: Request, authorization: Annotated[str | None, Header()] = None) -> Identity:
+    """Whoever calls, by the bearer token in ``Authorization``."""
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Problem("unauthenticated", "send Authorization: Bearer <token>")
@@ -43,6 +43,13 @@ async def identify(request: Request, authorization: Annotated[str | None, Header
     found: Identity = await request.app.state.verifier.identify(token.strip())
     request.state.person = found.person
     return found
+
+
+async def identify(caller: Annotated[Identity, Depends(authenticate)]) -> Identity:
+    """The caller, who has to do with the programme."""
+    if caller.role == "operator":
+        raise Problem("forbidden", "operators have payloads decoded, and see nothing of the programme here")
+    return caller
 
 
 Record = Annotated[Database, Depends(database)]

@@ -11,10 +11,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from countersign.api import codec
 from countersign.api.errors import Problem, answer
 
 MAX_BODY: Final = 2 * 1024 * 1024
 """Bytes that a request may have; the largest proposal that the model takes is well below."""
+
+MAX_CODED: Final = 4 * 1024 * 1024
+"""Bytes of payloads to decode: Temporal takes one of two MiB, and as base64 it is a third longer."""
 
 _ALWAYS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 """What every answer says unless it says otherwise itself."""
@@ -46,15 +50,16 @@ class Edge:
             await send(message)
 
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > MAX_BODY:
+        limit = MAX_CODED if scope["path"] == f"{codec.PATH}decode" else MAX_BODY
+        if not length.isdigit() or int(length) > limit:
             request = Request(scope, receive)
-            problem = Problem("too_large", f"a request has at most {MAX_BODY} bytes")
+            problem = Problem("too_large", f"a request has at most {limit} bytes")
             await (await answer(request, problem))(scope, receive, send_with_headers)
             return
-        await self._app(scope, _counted(receive), send_with_headers)
+        await self._app(scope, _counted(receive, limit), send_with_headers)
 
 
-def _counted(receive: Receive) -> Receive:
+def _counted(receive: Receive, limit: int) -> Receive:
     """Receive no more than the limit, whatever length was announced, or none."""
     so_far = 0
 
@@ -63,8 +68,8 @@ def _counted(receive: Receive) -> Receive:
         message = await receive()
         if message["type"] == "http.request":
             so_far += len(message.get("body", b""))
-            if so_far > MAX_BODY:
-                raise HTTPException(413, f"a request has at most {MAX_BODY} bytes")
+            if so_far > limit:
+                raise HTTPException(413, f"a request has at most {limit} bytes")
         return message
 
     return counted

@@ -42,6 +42,12 @@ class Settings(BaseSettings):
     """What becomes of content that is in plain text in Temporal: refused, unless it is from before it was encrypted and
     has to be read on."""
 
+    codec_origins: list[str] = Field(default_factory=list)
+    """The origins (``https://ui.example``) of Temporal web UIs whose readers may have payloads decoded here."""
+
+    operators_issuer: str | None = None
+    """The issuer of those who operate this deployment. They may have payloads decoded, and nothing else."""
+
     task_queue: str = "countersign"
     """The main task queue: initiatives, and every activity that is not a directorate's own."""
 

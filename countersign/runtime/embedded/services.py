@@ -49,6 +49,7 @@ class Services:
             "temporal_namespace": self.temporal_namespace,
             "payload_keys": self.home.payload_keys,
             "issuers": self.issuers,
+            "operators_issuer": identity.operators_issuer(),
         }
         chosen = Settings.model_validate(values | changes)
         return chosen.model_copy(

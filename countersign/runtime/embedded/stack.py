@@ -109,6 +109,7 @@ class Stack:
                 ui_port=ports.ui,
                 namespace=_NAMESPACE,
                 database=self.home.temporal / "temporal.db",
+                codec=f"{api}/v1/codec",
             ),
             partial(temporal_server.healthy, address, _NAMESPACE),
             temporal_server.environment(self.home),
@@ -142,7 +143,9 @@ class Stack:
             "COUNTERSIGN_TEMPORAL_ADDRESS": address,
             "COUNTERSIGN_TEMPORAL_NAMESPACE": _NAMESPACE,
             "COUNTERSIGN_PAYLOAD_KEYS": str(ensure(self.home.payload_keys)),
+            "COUNTERSIGN_CODEC_ORIGINS": json.dumps([ui]),
             "COUNTERSIGN_ISSUERS": json.dumps(settings.issuers),
+            "COUNTERSIGN_OPERATORS_ISSUER": identity.operators_issuer(),
             "COUNTERSIGN_AGREEMENT": str(agreement),
             "COUNTERSIGN_SIGNING_KEYS": str(self.home.keys),
             # Whoever tries it out has no bank.

@@ -52,9 +52,10 @@ def command(
     namespace: str,
     ui_port: int | None,
     database: Path | None = None,
+    codec: str | None = None,
 ) -> list[str]:
     """The command line of a server; without a ``database`` file it keeps everything in memory, without a
-    ``ui_port`` it has no web UI.
+    ``ui_port`` it has no web UI. ``codec`` is where the web UI has payloads decoded.
     """
     line = [
         *(str(binary()), "server", "start-dev", "--log-level", "warn"),
@@ -67,6 +68,8 @@ def command(
         line += ["--headless"]
     else:
         line += ["--ui-ip", "127.0.0.1", "--ui-port", str(ui_port), "--ui-disable-news-fetch"]
+        if codec is not None:
+            line += ["--ui-codec-endpoint", codec]
     if database is not None:
         # An answer that was given survives a power cut.
         line += ["--db-filename", str(database)]
