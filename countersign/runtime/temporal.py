@@ -26,7 +26,6 @@ from temporalio.converter import (
     PayloadCodec,
 )
 from temporalio.service import RPCError, RPCStatusCode
-from temporalio.workflow import in_workflow
 
 from countersign.runtime.payload_codec import UNENCRYPTED, KeylessCodec, PayloadRefused, configured
 from countersign.runtime.settings import Settings
@@ -42,8 +41,8 @@ _SEARCH_ATTRIBUTES: Final = {STAGE.name: STAGE.indexed_value_type, AREA.name: AR
 class _Refusing(EncodingPayloadConverter):
     """Makes no value of what came in plain text.
 
-    A workflow is told so where it takes whatever comes (a signal's argument): to raise there would have the SDK drop
-    the signal, and it has to be on record as refused.
+    Whoever takes whatever comes, without a type, is given :class:`Unencrypted`. That is how a workflow takes a signal:
+    to raise there would have the SDK drop it, and it has to be on record as refused.
     """
 
     @property
@@ -54,7 +53,7 @@ class _Refusing(EncodingPayloadConverter):
         return None
 
     def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
-        if type_hint is None and in_workflow():
+        if type_hint is None:
             return Unencrypted()
         raise PayloadRefused("payload_plain")
 

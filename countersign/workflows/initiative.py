@@ -167,9 +167,9 @@ class InitiativeWorkflow(Mailbox):
         place = f"{workflow.info().run_id}-{self._strange_signals}"
         known = payload.get("id") if isinstance(payload, dict) else None
         where = ", ".join(".".join(map(str, one["loc"])) for one in error.errors()[:5]) or "the whole"
-        if isinstance(payload, Unencrypted):
-            where = "it came unencrypted"
         detail = f"not a sign-off (id {ascii(known)[:64]}): {ascii(where)[:300]}"
+        if isinstance(payload, Unencrypted):
+            detail = "a message that came unencrypted is not read"
         await workflow.wait_condition(self._is_open_for_messages)
         await self._keeping.take(refusal_of_strange(place, detail))
 
