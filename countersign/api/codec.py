@@ -112,7 +112,8 @@ async def decode(
     except PayloadRefused as problem:
         log.warning("payloads_not_decoded", code=problem.code, key_ids=key_ids, **told)
         raise Problem(problem.code, problem.detail, status=422) from problem
-    log.info("payloads_decoded", key_ids=key_ids, **told)
+    if encrypted:
+        log.info("payloads_decoded", key_ids=key_ids, **told)
     return CodedPayloads(
         payloads=[CodedPayload.model_construct(metadata=dict(one.metadata), data=one.data) for one in opened]
     )
