@@ -203,6 +203,7 @@ Countersign is ready.
 
   the API and its documentation   {endpoints.api}/docs
   the Temporal web UI             {endpoints.ui}/namespaces/{endpoints.temporal_namespace}
+  auditors, to read content there {endpoints.api}/v1/codec/session
   logs                            {home.logs}
 
   who there is                    countersign token --list{with_home}
