@@ -35,6 +35,8 @@ COOKIE: Final = "countersign_codec"
 LONGEST: Final = 3800
 """Bytes of a token that a browser keeps as a cookie: it drops, without a word, one of more than 4096 with its name."""
 
+_LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+
 router = APIRouter(prefix="/codec", tags=["codec"])
 
 
@@ -150,7 +152,8 @@ async def open_session(request: Request) -> Response:
     me = await reader(request, f"Bearer {token}")
     log.info("codec_session_opened", person=me.person, request=request.state.request_id)
     page = _page(f"Payloads are decoded in this browser for {me.person}, for as long as the token is good.")
-    secure = request.url.scheme == "https"
+    # Whether a proxy in front speaks TLS is not seen from here: only this very machine does without.
+    secure = request.url.hostname not in _LOOPBACK
     page.set_cookie(COOKIE, token, path=PATH, httponly=True, samesite="strict", secure=secure)
     return page
 

@@ -317,6 +317,7 @@ async def test_a_browser_reads_with_the_cookie_that_a_token_was_given_for(
         said = given.headers["set-cookie"].lower()
         for wanted in ("httponly", "samesite=strict", "path=/v1/codec/"):
             assert wanted in said
+        assert "secure" not in said  # on this machine only
         assert "max-age" not in said
         assert "expires" not in said  # gone with the browser, and of no use once the token has run out
 
@@ -327,8 +328,8 @@ async def test_a_browser_reads_with_the_cookie_that_a_token_was_given_for(
         for origin in ("https://evil.example", office.urls[0]):
             other = await client.post(DECODE, json={"payloads": kept}, headers={"Origin": origin})
             assert (other.status_code, other.json()["code"]) == (403, "forbidden")
-        elsewhere = await client.get("/v1/initiatives", headers={"Cookie": f"{COOKIE}={token}"})
-        assert elsewhere.status_code == 401
+        other_call = await client.get("/v1/initiatives", headers={"Cookie": f"{COOKIE}={token}"})
+        assert other_call.status_code == 401
 
         await client.post(SESSION, data={})
         assert COOKIE not in client.cookies
@@ -349,6 +350,9 @@ async def test_a_cookie_is_given_for_a_readers_token_only_and_on_the_page_itself
         mine = {"token": office.token("il-auditor")}
         foreign = await client.post(SESSION, data=mine, headers={"Origin": UI})
         assert (foreign.status_code, foreign.json()["code"]) == (403, "forbidden")
+        named = {"Host": "api.example", "Origin": "https://api.example"}
+        elsewhere = await client.post(SESSION, data=mine, headers=named)
+        assert "; secure" in elsewhere.headers["set-cookie"].lower()
 
 
 # ---- Temporal's own command line

@@ -25,7 +25,8 @@ from tests.workflows.test_encryption import found_in
 
 async def test_keys_are_made_rotated_and_dropped_and_none_is_ever_printed(tmp_path: Path) -> None:
     file = tmp_path / "keys" / "payload.jwks.json"
-    said, secrets = "", set()
+    said = ""
+    secrets: set[str] = set()
 
     async def keys(*arguments: str) -> Any:
         ended = await run("payload-keys", *arguments, "--keys", file, "--json")
