@@ -18,9 +18,9 @@ import pytest
 from countersign.runtime import payload_keys
 from countersign.runtime.embedded.home import Endpoints
 from countersign.runtime.embedded.ports import free_ports
+from tests.at_rest import found_in
 from tests.cli.conftest import environment, run
 from tests.people import example
-from tests.workflows.test_encryption import found_in
 
 
 async def test_keys_are_made_rotated_and_dropped_and_none_is_ever_printed(tmp_path: Path) -> None:
