@@ -71,7 +71,7 @@ async def measure(measured: Measured, quick: bool) -> list[Row]:
 class _Contest:
     def __init__(self, measured: Measured, work: Work) -> None:
         self._measured, self._work = measured, work
-        self._client: Client = measured.client
+        self._twins: Client = measured.twins
         self._messages: list[bare.Message] = []
         self._raw: list[dict[str, Any]] = []
         self._ours: dict[int, Rounds] = {}
@@ -83,7 +83,7 @@ class _Contest:
             bare.Message(id=one["message"]["id"], name=one["name"], body=one["message"]) for one in self._raw
         ]
         await self._work.carry(10, 10)
-        await bare.carry(self._client, self._messages, 10, 10)
+        await bare.carry(self._twins, self._messages, 10, 10)
 
     async def hold(self, at_once: int, *, initiatives: int, rounds: int) -> list[Row]:
         """The engine against the bare twin."""
@@ -100,7 +100,7 @@ class _Contest:
             await self._round(
                 twin,
                 initiatives,
-                lambda: bare.carry(self._client, self._messages, initiatives, at_once),
+                lambda: bare.carry(self._twins, self._messages, initiatives, at_once),
                 "bare worker",
             )
         goals: dict[str, Goal] = {}

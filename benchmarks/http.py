@@ -257,7 +257,7 @@ async def _tell(measured: Measured, bare: Side, each: int, *, counted: bool) -> 
     """As many messages to bare twins, in the same portions."""
     portions = (2, 6, 4)
     handles = [
-        await measured.client.start_workflow(
+        await measured.twins.start_workflow(
             Bare.run, sum(portions), id=f"bare-http-{secrets.token_hex(8)}", task_queue=BARE_QUEUE
         )
         for _ in range(each * load.CONNECTIONS)

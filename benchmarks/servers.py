@@ -16,6 +16,7 @@ from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
 
 from countersign.runtime.embedded.services import Services, embedded_services
 from countersign.runtime.resources import default_agreement
@@ -24,10 +25,14 @@ from countersign.store.session import Database
 
 @dataclass
 class Measured:
-    """The running servers; ``processes`` are the roots whose CPU is counted, by name."""
+    """The running servers; ``processes`` are the roots whose CPU is counted, by name.
+
+    ``twins`` is the client of the bare twin, which encrypts nothing.
+    """
 
     services: Services
     database: Database
+    twins: Client
     processes: dict[str, psutil.Process] = field(default_factory=dict)
 
     @property
@@ -74,7 +79,9 @@ class Measured:
             "COUNTERSIGN_TEMPORAL_ADDRESS": settings.temporal_address,
             "COUNTERSIGN_TEMPORAL_NAMESPACE": settings.temporal_namespace,
             "COUNTERSIGN_AGREEMENT": str(settings.agreement),
+            "COUNTERSIGN_REQUESTS_PER_MINUTE": "0",  # a load is what the limit keeps out
             "COUNTERSIGN_SIGNING_KEYS": str(settings.signing_keys),
+            "COUNTERSIGN_PAYLOAD_KEYS": str(settings.payload_keys),
         }
 
     async def polled(self, queue: str) -> None:
@@ -115,7 +122,12 @@ async def servers(place: Path) -> AsyncIterator[Measured]:
     os.environ["COUNTERSIGN_AGREEMENT"] = str(place / "agreement.toml")
     async with embedded_services(place / "home", persistent=True) as services:
         database = Database(services.database_url)
-        measured = Measured(services, database)
+        twins = await Client.connect(
+            services.temporal_address,
+            namespace=services.temporal_namespace,
+            data_converter=pydantic_data_converter,
+        )
+        measured = Measured(services, database, twins)
         temporal, postgres = services.temporal.process(), services.postgres.process()
         assert temporal is not None
         assert postgres is not None

@@ -24,6 +24,9 @@ from countersign.runtime.resources import default_agreement
 from countersign.store.session import Database
 from tests.people import Office
 
+UI = "http://ui.countersign.example:8233"
+"""The origin of a web UI that the API processes know."""
+
 # Deployments run workflow code without the sandbox; what they run has passed these tests in it.
 os.environ["COUNTERSIGN_SANDBOX"] = "true"
 
@@ -96,10 +99,14 @@ class _Api:
         settings = self._services.settings(port=self._port)
         told = settings.model_dump(
             mode="json",
-            include={"database_url", "temporal_address", "temporal_namespace", "port", "agreement"},
+            include={
+                *("database_url", "temporal_address", "temporal_namespace", "port", "agreement"),
+                *("payload_keys", "operators_issuer"),
+            },
         )
         env = {f"COUNTERSIGN_{name.upper()}": str(value) for name, value in told.items()}
         env["COUNTERSIGN_ISSUERS"] = json.dumps(settings.issuers)
+        env["COUNTERSIGN_CODEC_ORIGINS"] = json.dumps([UI])
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "countersign", "api", env=os.environ | env, stdout=log, stderr=log

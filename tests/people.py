@@ -128,6 +128,10 @@ class Office:
             return await self._clients[process].request(method, path, content=content, headers=sent)
         return await self._clients[process].request(method, path, json=body, headers=sent)
 
+    def token(self, who: str) -> str:
+        """A bearer token of somebody's."""
+        return self._services.token(who)
+
     async def get(self, who: str, path: str) -> Any:
         """The JSON of a GET that succeeds."""
         answer = await self.call(who, "GET", path)

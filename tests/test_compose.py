@@ -72,6 +72,18 @@ def test_no_secret_has_a_default() -> None:
     assert all(re.search(rf"^{name}=$", example, flags=re.MULTILINE) for name, _ in used)
 
 
+def test_the_keys_of_payloads_are_given_to_those_who_handle_content_and_to_nobody_else() -> None:
+    given = {name for name, one in SERVICES.items() if "payload_keys" in one.get("secrets", [])}
+    named = {
+        name for name, one in SERVICES.items() if "COUNTERSIGN_PAYLOAD_KEYS" in one.get("environment", {})
+    }
+    assert given == named == {"api", "worker", "worker-il", "worker-az"}
+    assert COMPOSE["secrets"] == {"payload_keys": {"file": "${PAYLOAD_KEYS:?set it in .env}"}}
+    assert re.search(r"^PAYLOAD_KEYS=$", (ROOT / ".env.example").read_text(encoding="utf-8"), flags=re.M)
+    for name in given:
+        assert OURS[name]["environment"]["COUNTERSIGN_PAYLOAD_KEYS"] == "/run/secrets/payload_keys"
+
+
 def test_every_image_is_pinned() -> None:
     images = [service["image"] for service in SERVICES.values()]
     assert [one for one in images if not re.fullmatch(r"[a-z/-]+:\d[\w.-]*", one)] == []

@@ -18,6 +18,7 @@ from countersign.api import (
     bank_statements,
     budgets,
     carrying_out,
+    codec,
     ending,
     errors,
     events,
@@ -37,8 +38,9 @@ from countersign.api.gateway import Gateway
 from countersign.api.identity import Verifier, trusted
 from countersign.api.limits import Rates
 from countersign.domain.agreement_file import read
+from countersign.runtime.payload_codec import configured
 from countersign.runtime.settings import Settings
-from countersign.runtime.temporal import connect
+from countersign.runtime.temporal import connect, data_converter
 from countersign.store import agreements
 from countersign.store.session import Database
 
@@ -57,6 +59,7 @@ _ROUTES: Final = (
     ledger,
     budgets,
     audit,
+    codec,
     events,
 )
 
@@ -65,16 +68,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The API. Without settings they are read from the environment."""
     chosen = settings or Settings()
     agreement = read(chosen.agreement.read_text(encoding="utf-8"))
+    payloads = configured(chosen)
+    issuers = trusted(agreement, chosen.issuers, chosen.operators_issuer)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.agreement = agreement
         app.state.rates = Rates(chosen.requests_per_minute, chosen.unproven_per_minute)
         app.state.database = Database(chosen.database_url)
-        app.state.temporal = await connect(chosen)
-        app.state.gateway = Gateway(app.state.temporal, chosen.task_queue, app.state.database)
+        app.state.codec = payloads
+        app.state.codec_origins = chosen.codec_origins
+        app.state.temporal = await connect(chosen, converter=data_converter(payloads))
+        app.state.gateway = Gateway(
+            app.state.temporal, chosen.task_queue, app.state.database, payloads.digest
+        )
         async with httpx.AsyncClient(timeout=5, trust_env=False, follow_redirects=False) as http:
-            app.state.verifier = Verifier(trusted(agreement, chosen.issuers), chosen.audience, http)
+            app.state.verifier = Verifier(issuers, chosen.audience, http)
             async with app.state.database.transaction() as connection:
                 await agreements.register(connection, agreement)
             yield
@@ -90,6 +99,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     errors.install(app)
     app.add_middleware(Edge)
+    app.add_middleware(codec.ForUis, origins=chosen.codec_origins)
     for module in _ROUTES:
         app.include_router(module.router, prefix="/v1", dependencies=[Depends(privileged)])
     app.include_router(health.router)

@@ -98,7 +98,7 @@ async def read_history(
     form: Annotated[Literal["sentences", "temporal-json"], Query(alias="format")] = "sentences",
 ) -> HistoryView | Response:
     """The workflow history, all runs after each other, each sentence with its event ids."""
-    runs = await history.runs(request.app.state.temporal, here.id)
+    runs = await history.runs(request.app.state.temporal, request.app.state.codec, here.id)
     if form == "temporal-json":
         return Response(history.as_temporal_json(runs), media_type="application/json")
     return HistoryView(items=[sentence for run in runs for sentence in history.sentences(run)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends, Header, Path, Request
 
@@ -15,6 +15,11 @@ from countersign.domain.agreement import ProgrammeAgreement
 from countersign.store import initiatives
 from countersign.store.initiatives import Initiative
 from countersign.store.session import Database
+
+CODEC_PATH: Final = "/v1/codec/"
+"""Where payloads are decoded."""
+
+CODEC_COOKIE: Final = "countersign_codec"
 
 
 async def database(request: Request) -> Database:
@@ -42,7 +47,7 @@ async def identify(request: Request, authorization: Annotated[str | None, Header
         return known
     rates: Rates = request.app.state.rates
     try:
-        found = await _proven(request, authorization)
+        found = await _proven(request, authorization or _from_cookie(request))
     except Problem as problem:
         if problem.code == "unauthenticated":
             await rates.count_unproven(request.client.host if request.client else "")
@@ -62,6 +67,16 @@ async def _proven(request: Request, authorization: str | None) -> Identity:
     return found
 
 
+def _from_cookie(request: Request) -> str | None:
+    """The proof that a browser keeps for the codec endpoint, which counts there and nowhere else."""
+    kept = request.cookies.get(CODEC_COOKIE)
+    if kept is None or not request.url.path.startswith(CODEC_PATH):
+        return None
+    if request.headers.get("origin") not in request.app.state.codec_origins:
+        raise Problem("forbidden", "a cookie counts only where it comes from a web UI that is named here")
+    return f"Bearer {kept}"
+
+
 async def privileged(request: Request, authorization: Annotated[str | None, Header()] = None) -> None:
     """Nobody gets past the door whom the privilege matrix refuses, and nobody to a route that it does not have."""
     privilege = BY_ROUTE.get((request.method, request.scope["route"].path))
@@ -75,7 +90,12 @@ async def privileged(request: Request, authorization: Annotated[str | None, Head
         raise Problem(verdict.value, f"not for you as {_CALLED[me.role]}: {privilege.does}")
 
 
-_CALLED = {"applicant": "an applicant", "staff": "an office holder", "auditor": "an auditor"}
+_CALLED = {
+    "applicant": "an applicant",
+    "staff": "an office holder",
+    "auditor": "an auditor",
+    "operator": "an operator",
+}
 
 
 Record = Annotated[Database, Depends(database)]

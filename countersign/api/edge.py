@@ -10,8 +10,9 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from countersign.api.dependencies import CODEC_PATH
 from countersign.api.errors import Problem, answer
-from countersign.api.limits import MAX_BODY, check_depth, read_body, replaying, too_large
+from countersign.api.limits import MAX_BODY, MAX_CODED, check_depth, read_body, replaying, too_large
 
 _ALWAYS: Final = (
     (b"cache-control", b"no-store"),
@@ -68,10 +69,11 @@ class Edge:
         request = Request(scope, receive)
         try:
             length = headers.get("content-length", "0")
-            if not length.isdigit() or int(length) > MAX_BODY:
-                raise too_large()
+            limit = MAX_CODED if scope["path"] == f"{CODEC_PATH}decode" else MAX_BODY
+            if not length.isdigit() or int(length) > limit:
+                raise too_large(limit)
             if scope["method"] in _WITH_BODY:
-                body = await read_body(receive)
+                body = await read_body(receive, limit)
                 if body is None:
                     return  # nobody waits for an answer any more
                 if not _IS_XML.match(headers.get("content-type", "")):

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from countersign.domain.errors import CODES, RuleBroken
+from countersign.runtime.payload_codec import PayloadRefused
 from countersign.store import refusals
 from countersign.store.session import RecordAway
 
@@ -31,6 +32,12 @@ STATUS: Final[dict[str, int]] = {
     "idempotency_key_required": 400,
     "rate_limited": 429,
     "internal": 500,
+    # What Temporal keeps for us cannot be read, or must not be: the caller's request has nothing wrong with it.
+    "payload_plain": 500,
+    "payload_key_unknown": 500,
+    "payload_altered": 500,
+    "payload_malformed": 500,
+    "payload_keys_missing": 500,
     "unavailable": 503,
 }
 """The HTTP status of each code; a rule that does not let a message count is a conflict, 409."""
@@ -152,6 +159,11 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
         return await answer(request, _of_http(error))
+
+    @app.exception_handler(PayloadRefused)
+    async def _payload(request: Request, error: PayloadRefused) -> Response:
+        log.error("payload_refused", code=error.code, request=getattr(request.state, "request_id", "-"))
+        return await answer(request, Problem(error.code, error.detail))
 
     @app.exception_handler(Exception)
     async def _unforeseen(request: Request, error: Exception) -> Response:

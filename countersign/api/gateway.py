@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
@@ -42,10 +41,13 @@ T = TypeVar("T")
 class Gateway:
     """The workflows, as routes see them."""
 
-    def __init__(self, client: Client, task_queue: str, database: Database) -> None:
+    def __init__(
+        self, client: Client, task_queue: str, database: Database, digest: Callable[[str], str]
+    ) -> None:
         self._client = client
         self._task_queue = task_queue
         self._database = database
+        self._digest = digest
 
     async def submit(self, submission: Submit) -> Receipt:
         """Start the initiative, once, and wait until its submission is on record."""
@@ -88,9 +90,9 @@ class Gateway:
             Problem: it did not count (409 or what its code says; the trail has it), or nobody answered (503).
         """
         handle = self._client.get_workflow_handle(workflow_id(initiative))
-        # Temporal's own deduplication: the same message sent again in a run is one Update, not two.
-        said = f"{message_key(command.caller, command.id)} {fingerprint(command)}"
-        update_id = hashlib.sha256(said.encode()).hexdigest()
+        # Temporal's own deduplication: the same message sent again in a run is one Update, not two. The id is kept in
+        # plain text, so it has to be a digest that nobody without the key finds a guessed message in.
+        update_id = self._digest(f"{message_key(command.caller, command.id)} {fingerprint(command)}")
         try:
             answer: Answer = await _bounded(
                 lambda: handle.execute_update(update, command, id=update_id, result_type=Answer)

@@ -16,13 +16,16 @@ from temporalio.service import RPCError, RPCStatusCode
 from countersign.api.errors import Problem
 from countersign.api.schemas import HistorySentence
 from countersign.domain.ids import workflow_id
+from countersign.runtime.histories import opened
+from countersign.runtime.payload_codec import EncryptingCodec
 
 
-async def runs(client: Client, initiative: str) -> list[WorkflowHistory]:
-    """The histories of an initiative's runs, the first one first.
+async def runs(client: Client, codec: EncryptingCodec, initiative: str) -> list[WorkflowHistory]:
+    """The histories of an initiative's runs, decrypted, the first one first.
 
     Raises:
         Problem: ``not_found``, when Temporal has none (any more); ``unavailable``, when it does not answer.
+        PayloadRefused: something in them does not open.
     """
     identifier = workflow_id(initiative)
     try:
@@ -31,7 +34,7 @@ async def runs(client: Client, initiative: str) -> list[WorkflowHistory]:
         found: list[WorkflowHistory] = []
         while run:
             history = await client.get_workflow_handle(identifier, run_id=run).fetch_history()
-            found.append(history)
+            found.append(opened(history, codec))
             run = _next_run(history)
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:

@@ -8,7 +8,7 @@ import json
 import re
 import time
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import httpx
 import structlog
@@ -18,6 +18,7 @@ from joserfc.jwk import KeySet
 from joserfc.jws import extract_compact
 
 from countersign.api.errors import Problem
+from countersign.api.privileges import Role
 from countersign.domain.agreement import ProgrammeAgreement
 from countersign.domain.matter import Caller
 from countersign.domain.proposal import contact_key
@@ -42,8 +43,6 @@ REMEMBERED: Final = 4096
 _SUBJECT = re.compile(r"[\x21-\x7e]{1,200}")
 _OFFICE = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
-Role = Literal["staff", "applicant", "auditor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +80,26 @@ class Identity:
 
     @property
     def part_of(self) -> tuple[str, str | None] | None:
-        """Applicants see what they take part in; the others see the programme."""
+        """Applicants see what they take part in; the others see the programme (operators never get that far)."""
         return (self.person, self.contact) if self.role == "applicant" else None
 
 
-def trusted(agreement: ProgrammeAgreement, served_at: dict[str, str]) -> dict[str, Trusted]:
-    """The issuers of an agreement by their URL."""
+def trusted(
+    agreement: ProgrammeAgreement, served_at: dict[str, str], operators: str | None = None
+) -> dict[str, Trusted]:
+    """The issuers of an agreement, and that of the deployment's operators, by their URL.
+
+    Raises:
+        ValueError: the operators' issuer cannot be told from one of the agreement's: its people would be operators.
+    """
     found = [Trusted("applicants", agreement.applicants.issuer, "", "applicant", None)]
     for one in agreement.directorate:
         found.append(Trusted(one.id, one.issuer, "", "staff", one.id))
         found.append(Trusted(f"audit-{one.id}", one.audit_issuer, "", "auditor", one.id))
+    if operators is not None:
+        if any(one.url == operators or one.key == "operators" for one in found):
+            raise ValueError(f"{operators} cannot be told from an issuer that the agreement names")
+        found.append(Trusted("operators", operators, "", "operator", None))
     return {
         one.url: Trusted(one.key, one.url, served_at.get(one.url, one.url), one.role, one.directorate)
         for one in found
@@ -182,7 +191,7 @@ class Verifier:
             raise _not_proven("the token is of another type")
         issuer = self._issuers.get(str(claims.get("iss"))) if isinstance(claims, dict) else None
         if issuer is None:
-            raise _not_proven("the token is of no issuer that the agreement names")
+            raise _not_proven("the token is of no issuer that is trusted here")
         return issuer, header
 
     async def _keys_of(self, issuer: Trusted, kid: str | None) -> KeySet:

@@ -16,6 +16,9 @@ from countersign.api.errors import Problem
 MAX_BODY: Final = 2 * 1024 * 1024
 """Bytes that a request may have; the largest proposal that the model takes is well below."""
 
+MAX_CODED: Final = 4 * 1024 * 1024
+"""Bytes of payloads to decode: Temporal takes one of two MiB, and as base64 it is a third longer."""
+
 MAX_DEPTH: Final = 32
 """Lists and objects inside each other in a JSON body; a proposal has five. What reads it calls itself for each."""
 
@@ -25,7 +28,7 @@ BODY_SECONDS: Final = 30.0
 _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
 
 
-async def read_body(receive: Receive, seconds: float | None = None) -> bytes | None:
+async def read_body(receive: Receive, limit: int = MAX_BODY) -> bytes | None:
     """The whole body; none when the client went away meanwhile.
 
     Raises:
@@ -34,24 +37,24 @@ async def read_body(receive: Receive, seconds: float | None = None) -> bytes | N
     chunks: list[bytes] = []
     so_far = 0
     try:
-        async with asyncio.timeout(BODY_SECONDS if seconds is None else seconds):
+        async with asyncio.timeout(BODY_SECONDS):
             while True:
                 message = await receive()
                 if message["type"] != "http.request":
                     return None
                 chunks.append(message.get("body", b""))
                 so_far += len(chunks[-1])
-                if so_far > MAX_BODY:
-                    raise too_large()
+                if so_far > limit:
+                    raise too_large(limit)
                 if not message.get("more_body", False):
                     return b"".join(chunks)
     except TimeoutError:
         raise Problem("too_slow", "the body of a request is sent within half a minute") from None
 
 
-def too_large() -> Problem:
+def too_large(limit: int) -> Problem:
     """More bytes than are taken."""
-    return Problem("too_large", f"a request has at most {MAX_BODY} bytes")
+    return Problem("too_large", f"a request has at most {limit} bytes")
 
 
 def check_depth(body: bytes) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 
-Role = Literal["staff", "applicant", "auditor"]
+Role = Literal["staff", "applicant", "auditor", "operator"]
 
 
 class Party(StrEnum):
@@ -31,6 +31,7 @@ class Party(StrEnum):
     SIDE = "side"
     OTHER_SIDE = "other_side"
     AUDITOR = "auditor"
+    OPERATOR = "operator"
 
 
 class Verdict(StrEnum):
@@ -51,6 +52,7 @@ PARTIES: Final[dict[Role, tuple[Party, ...]]] = {
     "applicant": (Party.PARTICIPANT, Party.STRANGER),
     "staff": (Party.OFFICE, Party.SIDE, Party.OTHER_SIDE),
     "auditor": (Party.AUDITOR,),
+    "operator": (Party.OPERATOR,),
 }
 """What somebody of a role can be."""
 
@@ -87,6 +89,7 @@ def _row(
     side: Verdict,
     other_side: Verdict,
     auditor: Verdict,
+    operator: Verdict = FORBIDDEN,
     who: str = "",
     heard: bool = False,
 ) -> Privilege:
@@ -97,6 +100,7 @@ def _row(
         Party.SIDE: side,
         Party.OTHER_SIDE: other_side,
         Party.AUDITOR: auditor,
+        Party.OPERATOR: operator,
     }
     return Privilege(method, path, does, verdicts, who, heard)
 
@@ -383,6 +387,32 @@ MATRIX: Final[tuple[Privilege, ...]] = (
     _by_auditors(f"{_OF}/audit", "the trail of one initiative"),
     _by_auditors("/audit", "the trail of the programme"),
     _by_auditors(f"{_OF}/history", "the workflow history, told or as it is"),
+    # ---- what Temporal keeps
+    _row(
+        "POST",
+        "/codec/decode",
+        "have payloads decoded for Temporal's web UI and command line",
+        participant=FORBIDDEN,
+        stranger=FORBIDDEN,
+        office=FORBIDDEN,
+        side=FORBIDDEN,
+        other_side=NONE,
+        auditor=YES,
+        operator=YES,
+    ),
+    _row(
+        "POST",
+        "/codec/encode",
+        "have payloads encrypted: messages go through the API",
+        participant=FORBIDDEN,
+        stranger=FORBIDDEN,
+        office=FORBIDDEN,
+        side=FORBIDDEN,
+        other_side=NONE,
+        auditor=FORBIDDEN,
+    ),
+    Privilege("GET", "/codec/session", "the page to give a browser a token", dict.fromkeys(Party, YES)),
+    Privilege("POST", "/codec/session", "keep a reader's token in it", dict.fromkeys(Party, YES)),
 )
 """Every route below ``/v1``, in the order of the documentation."""
 
@@ -392,7 +422,7 @@ BY_ROUTE: Final = {(one.method, one.path): one for one in MATRIX}
 def at_the_door(privilege: Privilege, role: Role) -> Verdict:
     """Whether somebody of a role gets in: the refusal that all they can be there have in common, if they have one."""
     verdicts = [found for party in PARTIES[role] if (found := privilege.of(party)) is not NONE]
-    if YES in verdicts or privilege.heard:
+    if YES in verdicts or (privilege.heard and role != "operator"):
         return YES
     return verdicts[0]
 
@@ -409,6 +439,7 @@ _HEADINGS: Final = {
     Party.SIDE: "another office",
     Party.OTHER_SIDE: "another side",
     Party.AUDITOR: "auditor",
+    Party.OPERATOR: "operator",
 }
 
 

@@ -16,6 +16,7 @@ from countersign.cli import (
     decisions,
     ending,
     offices,
+    payload_keys,
     people,
     programme,
     reports,
@@ -44,6 +45,7 @@ _GROUPS = (
     decisions,
     programme,
     retention,
+    payload_keys,
 )
 
 app = typer.Typer(

@@ -57,14 +57,14 @@ def worker() -> None:
     from countersign import worker as process
     from countersign.runtime.signals import run_until_signalled
 
-    run_until_signalled(process.run(settings_and_logs()))
+    run_until_signalled(process.run(settings_with_keys()))
 
 
 def api() -> None:
     """Serve the API, configured by the environment (COUNTERSIGN_…)."""
     import uvicorn
 
-    settings = settings_and_logs()
+    settings = settings_with_keys()
     uvicorn.run(
         "countersign.api.app:create_app",
         factory=True,
@@ -80,13 +80,13 @@ def api() -> None:
 def migrate(as_json: JsonOption = False) -> None:
     """Bring the database and the Temporal namespace to what this version needs; done again, it changes nothing."""
     from countersign.runtime.migrate import migrate as migrate_database
-    from countersign.runtime.temporal import connect, prepare_namespace
+    from countersign.runtime.temporal import KEYLESS, connect, prepare_namespace
 
     settings = settings_and_logs()
 
     async def both() -> None:
         await migrate_database(settings.database_url)
-        await prepare_namespace(await connect(settings, lazy=False))
+        await prepare_namespace(await connect(settings, converter=KEYLESS, lazy=False))
 
     try:
         asyncio.run(both())
@@ -141,7 +141,11 @@ async def _skip(endpoints: Endpoints, workflow: str, ahead: timedelta) -> str:
     from temporalio.client import Client
     from temporalio.testing import TimeSkipper
 
-    client = await Client.connect(endpoints.temporal_address, namespace=endpoints.temporal_namespace)
+    from countersign.runtime.temporal import KEYLESS
+
+    client = await Client.connect(
+        endpoints.temporal_address, namespace=endpoints.temporal_namespace, data_converter=KEYLESS
+    )
     skipper = TimeSkipper(client)
     handle = client.get_workflow_handle(workflow)
     try:
@@ -174,6 +178,23 @@ def settings_and_logs() -> Settings:
     return settings
 
 
+def settings_with_keys() -> Settings:
+    """The settings of the environment for a process that handles content, with logs set up as they say.
+
+    Raises:
+        Failure: one that is needed is missing, or one means nothing; or the keys cannot be used.
+    """
+    from countersign.runtime.payload_codec import configured
+    from countersign.runtime.payload_keys import KeyRingFault
+
+    settings = settings_and_logs()
+    try:
+        configured(settings)
+    except KeyRingFault as problem:
+        raise Failure(f"the keys for payloads cannot be used: {problem}", Status.USAGE) from None
+    return settings
+
+
 def _print_where(endpoints: Endpoints, home: Home) -> None:
     with_home = "" if home.path == DEFAULT_HOME.resolve() else f" --home {home.path}"
     out.print(
@@ -182,6 +203,7 @@ Countersign is ready.
 
   the API and its documentation   {endpoints.api}/docs
   the Temporal web UI             {endpoints.ui}/namespaces/{endpoints.temporal_namespace}
+  auditors, to read content there {endpoints.api}/v1/codec/session
   logs                            {home.logs}
 
   who there is                    countersign token --list{with_home}

@@ -34,6 +34,20 @@ class Settings(BaseSettings):
     temporal_api_key: SecretStr | None = None
     """The API key for Temporal Cloud."""
 
+    payload_keys: Path | None = None
+    """A file with the keys that content is encrypted with in Temporal, a JWK Set whose first key is the current one;
+    ``countersign payload-keys`` makes it. The API and every worker need it, and nobody else."""
+
+    payload_plain: Literal["refuse", "accept"] = "refuse"
+    """What becomes of content that is in plain text in Temporal: refused, unless it is from before it was encrypted and
+    has to be read on."""
+
+    codec_origins: list[str] = Field(default_factory=list)
+    """The origins (``https://ui.example``) of Temporal web UIs whose readers may have payloads decoded here."""
+
+    operators_issuer: str | None = None
+    """The issuer of those who operate this deployment. They may have payloads decoded, and nothing else."""
+
     task_queue: str = "countersign"
     """The main task queue: initiatives, and every activity that is not a directorate's own."""
 

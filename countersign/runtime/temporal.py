@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from google.protobuf.duration_pb2 import Duration
+from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.namespace.v1 import NamespaceConfig
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
@@ -17,10 +18,18 @@ from temporalio.api.workflowservice.v1 import (
 )
 from temporalio.client import Client
 from temporalio.contrib.pydantic import PydanticPayloadConverter
-from temporalio.converter import CompositePayloadConverter, DataConverter
+from temporalio.converter import (
+    CompositePayloadConverter,
+    DataConverter,
+    DefaultFailureConverterWithEncodedAttributes,
+    EncodingPayloadConverter,
+    PayloadCodec,
+)
 from temporalio.service import RPCError, RPCStatusCode
 
+from countersign.runtime.payload_codec import UNENCRYPTED, KeylessCodec, PayloadRefused, configured
 from countersign.runtime.settings import Settings
+from countersign.workflows.messages import Unencrypted
 from countersign.workflows.options import AREA, STAGE
 
 RETENTION: Final = timedelta(days=365)
@@ -29,7 +38,27 @@ RETENTION: Final = timedelta(days=365)
 _SEARCH_ATTRIBUTES: Final = {STAGE.name: STAGE.indexed_value_type, AREA.name: AREA.indexed_value_type}
 
 
-_CONVERTERS: Final = tuple(PydanticPayloadConverter().converters.values())
+class _Refusing(EncodingPayloadConverter):
+    """Makes no value of what came in plain text.
+
+    Whoever takes whatever comes, without a type, is given :class:`Unencrypted`. That is how a workflow takes a signal:
+    to raise there would have the SDK drop it, and it has to be on record as refused.
+    """
+
+    @property
+    def encoding(self) -> str:
+        return UNENCRYPTED.decode()
+
+    def to_payload(self, value: Any) -> Payload | None:
+        return None
+
+    def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
+        if type_hint is None:
+            return Unencrypted()
+        raise PayloadRefused("payload_plain")
+
+
+_CONVERTERS: Final = (*PydanticPayloadConverter().converters.values(), _Refusing())
 
 
 class _Shared(CompositePayloadConverter):
@@ -39,21 +68,35 @@ class _Shared(CompositePayloadConverter):
         super().__init__(*_CONVERTERS)
 
 
-DATA_CONVERTER: Final = DataConverter(payload_converter_class=_Shared)
+def data_converter(codec: PayloadCodec | None) -> DataConverter:
+    """How values become payloads. The codec encrypts them, and the messages and stack traces of failures with them.
+
+    Without one they stay as they are: for histories that are kept decrypted.
+    """
+    return DataConverter(
+        payload_converter_class=_Shared,
+        payload_codec=codec,
+        failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
+    )
 
 
-async def connect(settings: Settings, *, lazy: bool = True) -> Client:
-    """A client of the configured namespace.
+KEYLESS: Final = data_converter(KeylessCodec())
+"""For clients that neither send nor read content."""
+
+
+async def connect(settings: Settings, *, converter: DataConverter | None = None, lazy: bool = True) -> Client:
+    """A client of the configured namespace, with the keys that the settings name unless a converter is given.
 
     Lazy, it connects at the first call: a process starts and says that it is not ready while Temporal is down.
 
     Raises:
+        KeyRingFault: the settings name no keys.
         RuntimeError: not lazy, and Temporal cannot be reached.
     """
     return await Client.connect(
         settings.temporal_address,
         namespace=settings.temporal_namespace,
-        data_converter=DATA_CONVERTER,
+        data_converter=converter or data_converter(configured(settings)),
         tls=settings.temporal_tls,
         api_key=settings.temporal_api_key.get_secret_value() if settings.temporal_api_key else None,
         lazy=lazy,

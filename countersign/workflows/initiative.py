@@ -26,7 +26,7 @@ from countersign.workflows.ending import Ending
 from countersign.workflows.funding import Funding
 from countersign.workflows.keeping import Keeper, refusal_of_strange
 from countersign.workflows.mailbox import Mailbox
-from countersign.workflows.messages import Answer, Begin, Ended, Receipt, SignOff, Submit
+from countersign.workflows.messages import Answer, Begin, Ended, Receipt, SignOff, Submit, Unencrypted
 
 MESSAGES_PER_RUN: Final = 400
 """After so many a run goes on in a new one: Temporal takes 2,000 Updates a run, and replay must stay short."""
@@ -168,6 +168,8 @@ class InitiativeWorkflow(Mailbox):
         known = payload.get("id") if isinstance(payload, dict) else None
         where = ", ".join(".".join(map(str, one["loc"])) for one in error.errors()[:5]) or "the whole"
         detail = f"not a sign-off (id {ascii(known)[:64]}): {ascii(where)[:300]}"
+        if isinstance(payload, Unencrypted):
+            detail = "a message that came unencrypted is not read"
         await workflow.wait_condition(self._is_open_for_messages)
         await self._keeping.take(refusal_of_strange(place, detail))
 

@@ -45,6 +45,10 @@ class Submit(Model):
     applicant: Caller
 
 
+class Unencrypted(Model):
+    """Stands where a message came that was not encrypted, and so was not read."""
+
+
 class Begin(Model):
     """What a run begins with: the submission, and from the second run on the whole state."""
 
@@ -100,6 +104,7 @@ __all__ = [
     "Suspend",
     "TakeBackNotice",
     "Terminate",
+    "Unencrypted",
     "WaiveReport",
     "Withdraw",
     "WriteOff",

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 from temporalio.client import RPCError, WorkflowUpdateRPCTimeoutOrCancelledError
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCStatusCode
 
 from countersign.domain import audit
@@ -48,6 +47,7 @@ async def dying_workers(services: Services, log: Path, dies: str) -> AsyncIterat
         "COUNTERSIGN_TASK_QUEUE": QUEUE,
         "COUNTERSIGN_AGREEMENT": str(settings.agreement),
         "COUNTERSIGN_SIGNING_KEYS": str(settings.signing_keys),
+        "COUNTERSIGN_PAYLOAD_KEYS": str(settings.payload_keys),
         "DIES": dies,
     }
     ended: list[int] = []
@@ -131,7 +131,7 @@ async def states_of_runs(life: Impatient) -> list[Begin]:
     begun = []
     for history in await life.histories():
         payloads = history.events[0].workflow_execution_started_event_attributes.input.payloads
-        begun += await pydantic_data_converter.decode(payloads, [Begin])
+        begun += await life.client.data_converter.decode(payloads, [Begin])
     return begun
 
 

@@ -25,6 +25,8 @@ from countersign.domain.projection import Task
 from countersign.domain.proposal import Proposal
 from countersign.domain.stage import Stage
 from countersign.runtime.embedded.services import embedded_services
+from countersign.runtime.histories import opened
+from countersign.runtime.payload_codec import configured
 from countersign.store.session import Database
 from tests.amendments import asking, extended, shifted
 from tests.eventually import eventually
@@ -298,6 +300,7 @@ async def record(names: list[str]) -> None:
     with tempfile.TemporaryDirectory() as place:
         async with embedded_services(Path(place) / "home") as services:
             database, settings = Database(services.database_url), services.settings()
+            codec = configured(settings)
             agreement = in_force(settings)
             try:
                 async with worker.running(services.client, settings):
@@ -308,7 +311,9 @@ async def record(names: list[str]) -> None:
                         await life.begin()
                         await carry(life)
                         await asyncio.sleep(0.5)  # the last workflow task may be under way
-                        runs = [json.loads(one.to_json()) for one in await life.histories()]
+                        # Decrypted: whoever changes the code has to read in them what it is held against.
+                        found = [opened(one, codec) for one in await life.histories()]
+                        runs = [json.loads(one.to_json()) for one in found]
                         content = {"workflow_id": life.handle.id, "runs": impersonal(runs)}
                         text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
                         (HISTORIES / f"{name}.json").write_text(text + "\n", encoding="utf-8")

@@ -80,7 +80,9 @@ async def test_three_years_of_monthly_reports_ten_amendments_and_three_suspensio
     assert max(lengths) < 1000, lengths  # of the 5,000 that would still be well
     assert len(lengths) >= MONTHS - 1
     for history in (histories[0], histories[17], histories[-1]):
-        result = await replayer().replay_workflow(history, raise_on_replay_failure=False)
+        result = await replayer(converter=client.data_converter).replay_workflow(
+            history, raise_on_replay_failure=False
+        )
         assert result.replay_failure is None
 
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from temporalio import workflow
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import DataConverter
 from temporalio.worker import (
     ExecuteWorkflowInput,
     Interceptor,
@@ -21,6 +23,10 @@ from temporalio.worker import (
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from temporalio.workflow import NondeterminismError
 
+from countersign.runtime import payload_keys
+from countersign.runtime.histories import opened, payloads
+from countersign.runtime.payload_codec import EncryptingCodec, PayloadRefused
+from countersign.runtime.temporal import data_converter
 from countersign.worker import SANDBOX
 from countersign.workflows import options, patches
 from countersign.workflows.initiative import InitiativeWorkflow
@@ -33,11 +39,11 @@ OLDER = sorted(HISTORIES.glob("older/*/*.json"))
 """What runs did before a change that is behind a patch, in a folder of its id; never recorded anew."""
 
 
-def replayer(*interceptors: Interceptor) -> Replayer:
+def replayer(*interceptors: Interceptor, converter: DataConverter = pydantic_data_converter) -> Replayer:
     return Replayer(
         workflows=[InitiativeWorkflow],
         workflow_runner=SandboxedWorkflowRunner(restrictions=SANDBOX.with_passthrough_modules("tests")),
-        data_converter=pydantic_data_converter,
+        data_converter=converter,
         interceptors=interceptors,
     )
 
@@ -81,6 +87,48 @@ async def test_a_recorded_life_replays_and_comes_to_the_same_end(file: Path) -> 
     recorded = [Ended.model_validate_json(one.data) for one in last]
     assert recorded == ENDS
     assert recorded or file.stem in ("conditions", "waits-for-money")  # which stop when they are active
+
+
+@pytest.mark.parametrize("name", ["straight", "by-signal", "lapsed"])
+async def test_a_life_replays_encrypted_under_one_key_and_from_the_middle_on_under_another(name: str) -> None:
+    old = payload_keys.new_ring()
+    rotated = old.with_new()
+    rotated = rotated.using(rotated.ids[1])
+    before, after = EncryptingCodec(old), EncryptingCodec(rotated)
+    for run in runs_of(HISTORIES / f"{name}.json"):
+        middle = len(run.events) // 2
+        events = [
+            sealed(event, before if place < middle else after) for place, event in enumerate(run.events)
+        ]
+        encrypted = WorkflowHistory(run.workflow_id, events)
+        result = await replayer(converter=data_converter(after)).replay_workflow(
+            encrypted, raise_on_replay_failure=False
+        )
+        assert result.replay_failure is None
+        assert opened(encrypted, after).events == list(run.events)
+        with pytest.raises(PayloadRefused, match=r"payload_key_unknown: run .*, event \d+: "):
+            opened(encrypted, before)
+
+
+def sealed(event: HistoryEvent, codec: EncryptingCodec) -> HistoryEvent:
+    """An event with every payload of ours encrypted; the SDK keeps its own of a marker in plain text."""
+    copied = HistoryEvent()
+    copied.CopyFrom(event)
+    own = copied.marker_recorded_event_attributes.details.get("data")
+    for payload in payloads(copied):
+        if own is None or payload not in own.payloads:
+            payload.CopyFrom(codec.seal(payload))
+    return copied
+
+
+async def test_a_history_in_plain_text_does_not_replay_where_it_has_to_be_encrypted() -> None:
+    strict = data_converter(EncryptingCodec(payload_keys.new_ring()))
+    (run, *_) = runs_of(HISTORIES / "refused.json")
+    result = await replayer(converter=strict).replay_workflow(run, raise_on_replay_failure=False)
+    assert result.replay_failure is not None
+    lenient = data_converter(EncryptingCodec(payload_keys.new_ring(), "accept"))
+    result = await replayer(converter=lenient).replay_workflow(run, raise_on_replay_failure=False)
+    assert result.replay_failure is None
 
 
 def test_the_lives_hold_what_they_are_recorded_for() -> None:

@@ -85,6 +85,11 @@ class Home:
         return self.path / "keys"
 
     @property
+    def payload_keys(self) -> Path:
+        """The keys that content is encrypted with in Temporal."""
+        return self.keys / "payload.jwks.json"
+
+    @property
     def logs(self) -> Path:
         return self.path / "logs"
 

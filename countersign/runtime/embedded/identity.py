@@ -38,6 +38,9 @@ ALGORITHM: Final = "ES256"
 LIFETIME: Final = 3600
 """Seconds for which a token is good."""
 
+OPERATORS: Final = "operators"
+"""The key of their issuer."""
+
 _AUDIENCE: Final = "countersign"
 _NEVER: Final = "no-such-secret"  # what the secret of an unknown person is compared with, in the same time
 
@@ -84,6 +87,11 @@ def issuers() -> tuple[Issuer, ...]:
 def served_at(base: str) -> dict[str, str]:
     """Where each issuer is served by a provider at ``base``: the map that ``Settings.issuers`` takes."""
     return {one.url: f"{base}/{one.key}" for one in issuers()}
+
+
+def operators_issuer() -> str:
+    """The issuer of those who operate the embedded default."""
+    return next(one.url for one in issuers() if one.key == OPERATORS)
 
 
 def people() -> list[PersonListed]:

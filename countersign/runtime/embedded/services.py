@@ -20,6 +20,7 @@ from countersign.runtime.embedded.keys import agreement_with_keys
 from countersign.runtime.embedded.ports import free_ports
 from countersign.runtime.embedded.postgres import UNSAFE_BUT_FAST, PostgresServer
 from countersign.runtime.migrate import migrate
+from countersign.runtime.payload_keys import ensure
 from countersign.runtime.settings import Settings
 from countersign.runtime.temporal import connect, prepare_namespace
 
@@ -46,7 +47,9 @@ class Services:
             "database_url": self.database_url,
             "temporal_address": self.temporal_address,
             "temporal_namespace": self.temporal_namespace,
+            "payload_keys": self.home.payload_keys,
             "issuers": self.issuers,
+            "operators_issuer": identity.operators_issuer(),
         }
         chosen = Settings.model_validate(values | changes)
         return chosen.model_copy(
@@ -107,9 +110,13 @@ async def embedded_services(
                     home.remember({"temporal": process})
 
             await temporal.start_ready(healthy, seconds=60, started=remember)
-            client = await connect(
-                Settings(database_url="", temporal_address=address, temporal_namespace=_NAMESPACE), lazy=False
+            settings = Settings(
+                database_url="",
+                temporal_address=address,
+                temporal_namespace=_NAMESPACE,
+                payload_keys=ensure(home.payload_keys),
             )
+            client = await connect(settings, lazy=False)
             await prepare_namespace(client)
             return client
 

@@ -29,8 +29,9 @@ from countersign.runtime.embedded.keys import agreement_with_keys
 from countersign.runtime.embedded.ports import free_ports, is_free
 from countersign.runtime.embedded.postgres import PostgresServer
 from countersign.runtime.migrate import migrate
+from countersign.runtime.payload_keys import ensure
 from countersign.runtime.settings import Settings
-from countersign.runtime.temporal import connect, prepare_namespace
+from countersign.runtime.temporal import KEYLESS, connect, prepare_namespace
 
 DEFAULT_PORT: Final = 8080
 
@@ -90,6 +91,7 @@ class Stack:
         address = f"127.0.0.1:{ports.temporal}"
         base = f"http://127.0.0.1:{ports.identity}"
         api = f"http://127.0.0.1:{ports.api}"
+        ui = f"http://127.0.0.1:{ports.ui}"
 
         began = monotonic()
         stack.push_async_callback(self._postgres.stop)
@@ -107,6 +109,7 @@ class Stack:
                 ui_port=ports.ui,
                 namespace=_NAMESPACE,
                 database=self.home.temporal / "temporal.db",
+                codec=f"{api}/v1/codec",
             ),
             partial(temporal_server.healthy, address, _NAMESPACE),
             temporal_server.environment(self.home),
@@ -131,7 +134,7 @@ class Stack:
             issuers=identity.served_at(base),
             port=ports.api,
         )
-        client = await connect(settings, lazy=False)
+        client = await connect(settings, converter=KEYLESS, lazy=False)
         await prepare_namespace(client)
 
         environment = {
@@ -139,7 +142,10 @@ class Stack:
             "COUNTERSIGN_DATABASE_URL": database_url,
             "COUNTERSIGN_TEMPORAL_ADDRESS": address,
             "COUNTERSIGN_TEMPORAL_NAMESPACE": _NAMESPACE,
+            "COUNTERSIGN_PAYLOAD_KEYS": str(ensure(self.home.payload_keys)),
+            "COUNTERSIGN_CODEC_ORIGINS": json.dumps([ui]),
             "COUNTERSIGN_ISSUERS": json.dumps(settings.issuers),
+            "COUNTERSIGN_OPERATORS_ISSUER": identity.operators_issuer(),
             "COUNTERSIGN_AGREEMENT": str(agreement),
             "COUNTERSIGN_SIGNING_KEYS": str(self.home.keys),
             # Whoever tries it out has no bank.
@@ -155,7 +161,7 @@ class Stack:
         endpoints = Endpoints(
             supervisor=Process.of(os.getpid()),
             api=api,
-            ui=f"http://127.0.0.1:{ports.ui}",
+            ui=ui,
             temporal_address=address,
             temporal_namespace=_NAMESPACE,
             database_url=database_url,

@@ -14,6 +14,7 @@ from temporalio.service import RPCError
 
 from countersign.runtime.embedded import EmbeddedError
 from countersign.runtime.embedded.home import Home
+from countersign.runtime.temporal import KEYLESS
 from countersign.workflows.options import AREA, STAGE
 
 DEFAULT_PORT: Final = 7233
@@ -45,9 +46,16 @@ def binary() -> Path:
     return Path(found)
 
 
-def command(*, port: int, namespace: str, ui_port: int | None, database: Path | None = None) -> list[str]:
+def command(
+    *,
+    port: int,
+    namespace: str,
+    ui_port: int | None,
+    database: Path | None = None,
+    codec: str | None = None,
+) -> list[str]:
     """The command line of a server; without a ``database`` file it keeps everything in memory, without a
-    ``ui_port`` it has no web UI.
+    ``ui_port`` it has no web UI. ``codec`` is where the web UI has payloads decoded.
     """
     line = [
         *(str(binary()), "server", "start-dev", "--log-level", "warn"),
@@ -60,6 +68,8 @@ def command(*, port: int, namespace: str, ui_port: int | None, database: Path | 
         line += ["--headless"]
     else:
         line += ["--ui-ip", "127.0.0.1", "--ui-port", str(ui_port), "--ui-disable-news-fetch"]
+        if codec is not None:
+            line += ["--ui-codec-endpoint", codec]
     if database is not None:
         # An answer that was given survives a power cut.
         line += ["--db-filename", str(database)]
@@ -75,7 +85,7 @@ def environment(home: Home) -> dict[str, str]:
 async def healthy(address: str, namespace: str) -> bool:
     """Whether the server answers and knows the namespace."""
     try:
-        client = await Client.connect(address, namespace=namespace)
+        client = await Client.connect(address, namespace=namespace, data_converter=KEYLESS)
         request = DescribeNamespaceRequest(namespace=namespace)
         await client.workflow_service.describe_namespace(request, timeout=timedelta(seconds=2))
         return await client.service_client.check_health(timeout=timedelta(seconds=2))
