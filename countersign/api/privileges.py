@@ -78,136 +78,30 @@ class Privilege:
         return self.of(Party.ANYBODY) is YES
 
 
-def _row(
-    method: str,
-    path: str,
-    does: str,
-    *,
-    participant: Verdict,
-    stranger: Verdict,
-    office: Verdict,
-    side: Verdict,
-    other_side: Verdict,
-    auditor: Verdict,
-    operator: Verdict = FORBIDDEN,
-    who: str = "",
-    heard: bool = False,
-) -> Privilege:
-    verdicts = {
-        Party.PARTICIPANT: participant,
-        Party.STRANGER: stranger,
-        Party.OFFICE: office,
-        Party.SIDE: side,
-        Party.OTHER_SIDE: other_side,
-        Party.AUDITOR: auditor,
-        Party.OPERATOR: operator,
-    }
-    return Privilege(method, path, does, verdicts, who, heard)
+_SAID: Final = {"y": YES, "f": FORBIDDEN, "n": NOT_FOUND, "o": NOT_YOUR_OFFICE, "-": NONE}
+"""The letters of a row, one for each party in this order: those who take part, other applicants; the office that acts,
+others of its side, another side; auditors; operators.
+"""
 
 
-_OF = "/initiatives/{identifier}"
+def _row(said: str, method: str, path: str, does: str, office: str = "", *, heard: bool = False) -> Privilege:
+    """What the door decides on, but for the office, by itself."""
+    parties: list[Party] = [party for party in Party if party is not Party.ANYBODY]
+    verdicts = {party: _SAID[letter] for party, letter in zip(parties, said, strict=True)}
+    return Privilege(method, path, does, verdicts, office, heard)
 
 
-def _read(path: str, does: str) -> Privilege:
-    """Of one initiative: everybody reads it but applicants who have no part in it."""
-    return _row(
-        "GET",
-        path,
-        does,
-        participant=YES,
-        stranger=NOT_FOUND,
-        office=YES,
-        side=YES,
-        other_side=NONE,
-        auditor=YES,
-    )
+def _heard(said: str, method: str, path: str, does: str, office: str = "") -> Privilege:
+    """A message to an initiative."""
+    return _row(said, method, path, does, office, heard=True)
 
 
-def _by_anybody(path: str, does: str) -> Privilege:
-    """Whoever has a token sees of it what is theirs to see."""
-    return _row(
-        "GET", path, does, participant=YES, stranger=YES, office=YES, side=YES, other_side=NONE, auditor=YES
-    )
+def _public(method: str, path: str, does: str) -> Privilege:
+    """For everybody, with a token or without."""
+    return Privilege(method, path, does, dict.fromkeys(Party, YES))
 
 
-def _by_programme(path: str, does: str) -> Privilege:
-    """Of the whole programme: directorates and auditors."""
-    return _row(
-        "GET",
-        path,
-        does,
-        participant=FORBIDDEN,
-        stranger=FORBIDDEN,
-        office=YES,
-        side=YES,
-        other_side=NONE,
-        auditor=YES,
-    )
-
-
-def _by_auditors(path: str, does: str) -> Privilege:
-    """Of the trail: auditors of either side."""
-    return _row(
-        "GET",
-        path,
-        does,
-        participant=FORBIDDEN,
-        stranger=FORBIDDEN,
-        office=FORBIDDEN,
-        side=FORBIDDEN,
-        other_side=NONE,
-        auditor=YES,
-    )
-
-
-def _by_applicants(method: str, path: str, does: str) -> Privilege:
-    """A message of those who take part in the initiative."""
-    return _row(
-        method,
-        path,
-        does,
-        participant=YES,
-        stranger=NOT_FOUND,
-        office=FORBIDDEN,
-        side=FORBIDDEN,
-        other_side=NONE,
-        auditor=FORBIDDEN,
-        heard=True,
-    )
-
-
-def _by_office(method: str, path: str, does: str, who: str, *, other_side: Verdict = NONE) -> Privilege:
-    """A message of an office of a directorate."""
-    return _row(
-        method,
-        path,
-        does,
-        participant=NOT_YOUR_OFFICE,
-        stranger=NOT_FOUND,
-        office=YES,
-        side=NOT_YOUR_OFFICE,
-        other_side=other_side,
-        auditor=NOT_YOUR_OFFICE,
-        who=who,
-        heard=True,
-    )
-
-
-def _draft(method: str, does: str) -> Privilege:
-    """Drafts are the applicants': for everybody else there is none."""
-    return _row(
-        method,
-        f"{_OF}/reports/{{number}}/draft",
-        does,
-        participant=YES,
-        stranger=NOT_FOUND,
-        office=NOT_FOUND,
-        side=NOT_FOUND,
-        other_side=NONE,
-        auditor=NOT_FOUND,
-    )
-
-
+_OF: Final = "/initiatives/{identifier}"
 _HEAD: Final = "the head of a side"
 _FINANCE: Final = "a finance officer of that side"
 _STOPS: Final = "a finance officer, or the head, of that side"
@@ -216,203 +110,108 @@ _ANSWERS: Final = "an office that decided for the side that set the condition"
 _TRANCHE: Final = f"{_OF}/tranches/{{number}}/{{directorate}}"
 
 MATRIX: Final[tuple[Privilege, ...]] = (
-    Privilege("GET", "/keys", "the public keys of the sides", dict.fromkeys(Party, YES)),
-    _row(
-        "POST",
-        "/proposals",
-        "submit a proposal",
-        participant=YES,
-        stranger=YES,
-        office=FORBIDDEN,
-        side=FORBIDDEN,
-        other_side=NONE,
-        auditor=FORBIDDEN,
-    ),
-    _by_anybody("/initiatives", "the list of initiatives; applicants, of their own"),
-    _by_anybody("/inbox", "what waits for the caller"),
-    _by_anybody("/events", "what happens, as it happens; to applicants, of their own"),
-    _read(_OF, "where it stands"),
-    _read(f"{_OF}/proposal", "the proposal in force"),
-    _read(f"{_OF}/proposal/versions/{{number}}", "an earlier version"),
-    _by_applicants("PUT", f"{_OF}/proposal", "a new version, or a correction"),
-    _by_applicants("POST", f"{_OF}/withdrawal", "withdraw it"),
-    _by_applicants("POST", f"{_OF}/complaint", "complain of its end"),
+    _public("GET", "/keys", "the public keys of the sides"),
+    _row("yyff-ff", "POST", "/proposals", "submit a proposal"),
+    _row("yyyy-yf", "GET", "/initiatives", "the list of initiatives; applicants, of their own"),
+    _row("yyyy-yf", "GET", "/inbox", "what waits for the caller"),
+    _row("yyyy-yf", "GET", "/events", "what happens, as it happens; to applicants, of their own"),
+    _row("ynyy-yf", "GET", _OF, "where it stands"),
+    _row("ynyy-yf", "GET", f"{_OF}/proposal", "the proposal in force"),
+    _row("ynyy-yf", "GET", f"{_OF}/proposal/versions/{{number}}", "an earlier version"),
+    _heard("ynff-ff", "PUT", f"{_OF}/proposal", "a new version, or a correction"),
+    _heard("ynff-ff", "POST", f"{_OF}/withdrawal", "withdraw it"),
+    _heard("ynff-ff", "POST", f"{_OF}/complaint", "complain of its end"),
     # ---- matters and conditions
-    _read(f"{_OF}/matters", "what is or was before the sides, as far as it is open to the caller"),
-    _read(f"{_OF}/matters/{{number}}", "one of them, with what is put before the sides"),
-    _read(f"{_OF}/matters/{{number}}/decision", "the joint decision with every side's signature"),
-    _by_office("POST", f"{_OF}/matters/{{number}}/sign-offs", "sign", "the office whose step it is"),
-    _by_office("POST", f"{_OF}/matters/{{number}}/extension", "more time for one's own side", _HEAD),
     _row(
-        "POST",
-        f"{_OF}/conflicts",
-        "declare an interest of one's own",
-        participant=FORBIDDEN,
-        stranger=NOT_FOUND,
-        office=YES,
-        side=YES,
-        other_side=NONE,
-        auditor=FORBIDDEN,
-        who="any office",
-        heard=True,
+        "ynyy-yf",
+        "GET",
+        f"{_OF}/matters",
+        "what is or was before the sides, as far as it is open to the caller",
     ),
-    _by_applicants("POST", f"{_OF}/conditions/{{number}}/evidence", "show that a condition is met"),
-    _by_office(
-        "POST",
-        f"{_OF}/conditions/{{number}}/clearance",
-        "clear a condition",
-        _ANSWERS,
-        other_side=NOT_YOUR_OFFICE,
+    _row("ynyy-yf", "GET", f"{_OF}/matters/{{number}}", "one of them, with what is put before the sides"),
+    _row(
+        "ynyy-yf",
+        "GET",
+        f"{_OF}/matters/{{number}}/decision",
+        "the joint decision with every side's signature",
     ),
-    _by_office(
-        "POST",
-        f"{_OF}/conditions/{{number}}/refusal",
-        "refuse the evidence for it",
-        _ANSWERS,
-        other_side=NOT_YOUR_OFFICE,
-    ),
+    _heard("onyo-of", "POST", f"{_OF}/matters/{{number}}/sign-offs", "sign", "the office whose step it is"),
+    _heard("onyo-of", "POST", f"{_OF}/matters/{{number}}/extension", "more time for one's own side", _HEAD),
+    _heard("fnyy-ff", "POST", f"{_OF}/conflicts", "declare an interest of one's own", "any office"),
+    _heard("ynff-ff", "POST", f"{_OF}/conditions/{{number}}/evidence", "show that a condition is met"),
+    _heard("onyooof", "POST", f"{_OF}/conditions/{{number}}/clearance", "clear a condition", _ANSWERS),
+    _heard("onyooof", "POST", f"{_OF}/conditions/{{number}}/refusal", "refuse the evidence for it", _ANSWERS),
     # ---- agreements and amendments
-    _read(f"{_OF}/funding-agreements", "every side's funding agreement"),
-    _read(f"{_OF}/funding-agreements/{{directorate}}", "one of them, as it is signed"),
-    _read(f"{_OF}/amendments", "the amendments and what became of them"),
-    _by_applicants("POST", f"{_OF}/amendments", "ask for another version of the proposal"),
-    _row(
+    _row("ynyy-yf", "GET", f"{_OF}/funding-agreements", "every side's funding agreement"),
+    _row("ynyy-yf", "GET", f"{_OF}/funding-agreements/{{directorate}}", "one of them, as it is signed"),
+    _row("ynyy-yf", "GET", f"{_OF}/amendments", "the amendments and what became of them"),
+    _heard("ynff-ff", "POST", f"{_OF}/amendments", "ask for another version of the proposal"),
+    _heard(
+        "ynyo-ff",
         "POST",
         f"{_OF}/amendments/agreement",
         "ask to move it to a newer version of the agreement",
-        participant=YES,
-        stranger=NOT_FOUND,
-        office=YES,
-        side=NOT_YOUR_OFFICE,
-        other_side=NONE,
-        auditor=FORBIDDEN,
-        who=_HEAD,
-        heard=True,
+        _HEAD,
     ),
     # ---- money
-    _read(f"{_OF}/tranches", "the tranches and where they stand"),
-    _by_office("POST", f"{_TRANCHE}/authorisation", "let a part go", _FINANCE, other_side=NOT_YOUR_OFFICE),
-    _by_office("POST", f"{_TRANCHE}/confirmation", "say it was paid", _FINANCE, other_side=NOT_YOUR_OFFICE),
-    _by_office("POST", f"{_TRANCHE}/hold", "stop a part", _STOPS, other_side=NOT_YOUR_OFFICE),
-    _by_office("POST", f"{_TRANCHE}/resumption", "let a held part go on", _STOPS, other_side=NOT_YOUR_OFFICE),
-    _by_office(
-        "POST",
-        f"{_TRANCHE}/write-off",
-        "give up a claim",
-        "the head of that side",
-        other_side=NOT_YOUR_OFFICE,
-    ),
-    _read(f"{_OF}/tranches/{{number}}/claim", "what is claimed back, of whom"),
-    _read(f"{_OF}/ledger", "the accounts of one initiative"),
-    _by_programme("/ledger", "the accounts of the programme"),
-    _by_programme("/budgets", "every side's budget, and what is left of it"),
+    _row("ynyy-yf", "GET", f"{_OF}/tranches", "the tranches and where they stand"),
+    _heard("onyooof", "POST", f"{_TRANCHE}/authorisation", "let a part go", _FINANCE),
+    _heard("onyooof", "POST", f"{_TRANCHE}/confirmation", "say it was paid", _FINANCE),
+    _heard("onyooof", "POST", f"{_TRANCHE}/hold", "stop a part", _STOPS),
+    _heard("onyooof", "POST", f"{_TRANCHE}/resumption", "let a held part go on", _STOPS),
+    _heard("onyooof", "POST", f"{_TRANCHE}/write-off", "give up a claim", "the head of that side"),
+    _row("ynyy-yf", "GET", f"{_OF}/tranches/{{number}}/claim", "what is claimed back, of whom"),
+    _row("ynyy-yf", "GET", f"{_OF}/ledger", "the accounts of one initiative"),
+    _row("ffyy-yf", "GET", "/ledger", "the accounts of the programme"),
+    _row("ffyy-yf", "GET", "/budgets", "every side's budget, and what is left of it"),
     _row(
+        "ffyo-ff",
         "POST",
         "/bank-statements",
         "bring the bank's word",
-        participant=FORBIDDEN,
-        stranger=FORBIDDEN,
-        office=YES,
-        side=NOT_YOUR_OFFICE,
-        other_side=NONE,
-        auditor=FORBIDDEN,
-        who="a finance officer; of payments of their own side",
+        "a finance officer; of payments of their own side",
     ),
     # ---- reports
-    _read(f"{_OF}/reports", "what is due when, and what came of it"),
-    _read(f"{_OF}/reports/{{number}}", "one as it was submitted last"),
-    _by_applicants("POST", f"{_OF}/reports/{{number}}", "submit one"),
-    _draft("GET", "what is written of a report"),
-    _draft("PUT", "write it"),
-    _draft("DELETE", "throw it away"),
-    _by_office("POST", f"{_OF}/reports/{{number}}/waiver", "do without one", _CERTIFIES),
-    _by_office("POST", f"{_OF}/reports/{{number}}/disallowance", "take accepted costs back", _CERTIFIES),
-    # ---- stopping and ending
-    _by_office("POST", f"{_OF}/suspension", "suspend it", _HEAD),
-    _by_office("DELETE", f"{_OF}/suspension", "take that notice back", _HEAD),
-    _row(
-        "POST",
-        f"{_OF}/resumption",
-        "ask to resume it",
-        participant=YES,
-        stranger=NOT_FOUND,
-        office=YES,
-        side=NOT_YOUR_OFFICE,
-        other_side=NONE,
-        auditor=FORBIDDEN,
-        who=_HEAD,
-        heard=True,
+    _row("ynyy-yf", "GET", f"{_OF}/reports", "what is due when, and what came of it"),
+    _row("ynyy-yf", "GET", f"{_OF}/reports/{{number}}", "one as it was submitted last"),
+    _heard("ynff-ff", "POST", f"{_OF}/reports/{{number}}", "submit one"),
+    _row("ynnn-nf", "GET", f"{_OF}/reports/{{number}}/draft", "what is written of a report"),
+    _row("ynnn-nf", "PUT", f"{_OF}/reports/{{number}}/draft", "write it"),
+    _row("ynnn-nf", "DELETE", f"{_OF}/reports/{{number}}/draft", "throw it away"),
+    _heard("onyo-of", "POST", f"{_OF}/reports/{{number}}/waiver", "do without one", _CERTIFIES),
+    _heard(
+        "onyo-of", "POST", f"{_OF}/reports/{{number}}/disallowance", "take accepted costs back", _CERTIFIES
     ),
-    _by_office("POST", f"{_OF}/termination", "end it", _HEAD),
-    _by_office("DELETE", f"{_OF}/termination", "take that notice back", _HEAD),
-    _read(f"{_OF}/closure-certificate", "what remains of a closed initiative"),
+    # ---- stopping and ending
+    _heard("onyo-of", "POST", f"{_OF}/suspension", "suspend it", _HEAD),
+    _heard("onyo-of", "DELETE", f"{_OF}/suspension", "take that notice back", _HEAD),
+    _heard("ynyo-ff", "POST", f"{_OF}/resumption", "ask to resume it", _HEAD),
+    _heard("onyo-of", "POST", f"{_OF}/termination", "end it", _HEAD),
+    _heard("onyo-of", "DELETE", f"{_OF}/termination", "take that notice back", _HEAD),
+    _row("ynyy-yf", "GET", f"{_OF}/closure-certificate", "what remains of a closed initiative"),
     # ---- mandates
     _row(
-        "POST",
-        "/mandates",
-        "give a colleague a mandate",
-        participant=FORBIDDEN,
-        stranger=FORBIDDEN,
-        office=YES,
-        side=YES,
-        other_side=NONE,
-        auditor=FORBIDDEN,
-        who="any office; for what it may do itself",
+        "ffyy-ff", "POST", "/mandates", "give a colleague a mandate", "any office; for what it may do itself"
     ),
     _row(
-        "GET",
-        "/mandates",
-        "the mandates of one's own side; auditors, of every side",
-        participant=FORBIDDEN,
-        stranger=FORBIDDEN,
-        office=YES,
-        side=YES,
-        other_side=NONE,
-        auditor=YES,
-        who="any office",
+        "ffyy-yf", "GET", "/mandates", "the mandates of one's own side; auditors, of every side", "any office"
     ),
     _row(
+        "ffyfnff",
         "DELETE",
         "/mandates/{identifier}",
         "revoke a mandate",
-        participant=FORBIDDEN,
-        stranger=FORBIDDEN,
-        office=YES,
-        side=FORBIDDEN,
-        other_side=NOT_FOUND,
-        auditor=FORBIDDEN,
-        who="who gave it, or the head of that side",
+        "who gave it, or the head of that side",
     ),
     # ---- audit
-    _by_auditors(f"{_OF}/audit", "the trail of one initiative"),
-    _by_auditors("/audit", "the trail of the programme"),
-    _by_auditors(f"{_OF}/history", "the workflow history, told or as it is"),
+    _row("ffff-yf", "GET", f"{_OF}/audit", "the trail of one initiative"),
+    _row("ffff-yf", "GET", "/audit", "the trail of the programme"),
+    _row("ffff-yf", "GET", f"{_OF}/history", "the workflow history, told or as it is"),
     # ---- what Temporal keeps
-    _row(
-        "POST",
-        "/codec/decode",
-        "have payloads decoded for Temporal's web UI and command line",
-        participant=FORBIDDEN,
-        stranger=FORBIDDEN,
-        office=FORBIDDEN,
-        side=FORBIDDEN,
-        other_side=NONE,
-        auditor=YES,
-        operator=YES,
-    ),
-    _row(
-        "POST",
-        "/codec/encode",
-        "have payloads encrypted: messages go through the API",
-        participant=FORBIDDEN,
-        stranger=FORBIDDEN,
-        office=FORBIDDEN,
-        side=FORBIDDEN,
-        other_side=NONE,
-        auditor=FORBIDDEN,
-    ),
-    Privilege("GET", "/codec/session", "the page to give a browser a token", dict.fromkeys(Party, YES)),
-    Privilege("POST", "/codec/session", "keep a reader's token in it", dict.fromkeys(Party, YES)),
+    _row("ffff-yy", "POST", "/codec/decode", "have payloads decoded for Temporal's web UI and command line"),
+    _row("ffff-ff", "POST", "/codec/encode", "have payloads encrypted: messages go through the API"),
+    _public("GET", "/codec/session", "the page to give a browser a token"),
+    _public("POST", "/codec/session", "keep a reader's token in it"),
 )
 """Every route below ``/v1``, in the order of the documentation."""
 
