@@ -72,6 +72,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.gateway = Gateway(app.state.temporal, chosen.task_queue, app.state.database)
         async with httpx.AsyncClient(timeout=5, trust_env=False, follow_redirects=False) as http:
             app.state.verifier = Verifier(trusted(agreement, chosen.issuers), chosen.audience, http)
+            await app.state.database.check_bound()
             async with app.state.database.transaction() as connection:
                 await agreements.register(connection, agreement)
             yield

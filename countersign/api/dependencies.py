@@ -15,12 +15,6 @@ from countersign.store.initiatives import Initiative
 from countersign.store.session import Database
 
 
-async def database(request: Request) -> Database:
-    """The record."""
-    found: Database = request.app.state.database
-    return found
-
-
 async def gateway(request: Request) -> Gateway:
     """The workflows."""
     found: Gateway = request.app.state.gateway
@@ -45,10 +39,18 @@ async def identify(request: Request, authorization: Annotated[str | None, Header
     return found
 
 
+Me = Annotated[Identity, Depends(identify)]
+
+
+async def database(request: Request, me: Me) -> Database:
+    """The record, as far as the caller may see it: under the routes the database itself holds that (ADR 0016)."""
+    found: Database = request.app.state.database
+    return found.read_by(me.reader)
+
+
 Record = Annotated[Database, Depends(database)]
 Workflows = Annotated[Gateway, Depends(gateway)]
 InForce = Annotated[ProgrammeAgreement, Depends(agreement)]
-Me = Annotated[Identity, Depends(identify)]
 
 
 async def applicant(me: Me) -> Identity:

@@ -195,8 +195,8 @@ async def search(
 ) -> list[Initiative]:
     """Initiatives, the newest first, older than the id ``before`` (UUIDv7 ids sort by time).
 
-    ``text`` is a part of the title in any language or of the reference, in whatever case. ``part_of`` is a person and
-    their contact key: only what they take part in.
+    ``text`` is a part of the title in any language or of the reference, in whatever case; a longer one is looked for
+    among what the database's reader sees. ``part_of`` is a person and their contact key: only what they take part in.
     """
     statement = select(t.initiative).order_by(t.initiative.c.id.desc()).limit(limit)
     columns = {"stage": stage, "area": area, "kind": kind}
@@ -208,9 +208,7 @@ async def search(
         title = cast(t.initiative.c.title, Text)
         statement = statement.where(or_(title.ilike(pattern), t.initiative.c.reference.ilike(pattern)))
         if len(text) >= _TRIGRAM:
-            statement = statement.join(t.initiative_text).where(
-                t.initiative_text.c.trigrams.contains(func.trigrams(text))
-            )
+            statement = statement.where(t.initiative.c.id.in_(select(func.initiatives_with(text))))
     if part_of is not None:
         statement = statement.where(takes_part(*part_of))
     if before is not None:

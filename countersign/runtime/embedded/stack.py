@@ -31,6 +31,7 @@ from countersign.runtime.embedded.postgres import PostgresServer
 from countersign.runtime.migrate import migrate
 from countersign.runtime.settings import Settings
 from countersign.runtime.temporal import connect, prepare_namespace
+from countersign.store.roles import API, KEEPER, WORKER
 
 DEFAULT_PORT: Final = 8080
 
@@ -94,7 +95,6 @@ class Stack:
         began = monotonic()
         stack.push_async_callback(self._postgres.stop)
         await self._postgres.start()
-        database_url = self._postgres.url()
         self._note("postgres", self._postgres.process())
         self._watch(stack, self._keep_postgres())
         self._report(f"postgres: ready in {monotonic() - began:.1f} s")
@@ -120,12 +120,12 @@ class Stack:
         )
 
         began = monotonic()
-        await migrate(database_url)
+        await migrate(self._postgres.url())
         self._report(f"schema: up to date in {monotonic() - began:.1f} s")
 
         agreement = agreement_with_keys(self.home, resources.default_agreement())
         settings = Settings(
-            database_url=database_url,
+            database_url=self._postgres.url(role=WORKER),
             temporal_address=address,
             temporal_namespace=_NAMESPACE,
             issuers=identity.served_at(base),
@@ -136,7 +136,7 @@ class Stack:
 
         environment = {
             VARIABLE: str(self.home.path),
-            "COUNTERSIGN_DATABASE_URL": database_url,
+            "COUNTERSIGN_DATABASE_URL": settings.database_url,
             "COUNTERSIGN_TEMPORAL_ADDRESS": address,
             "COUNTERSIGN_TEMPORAL_NAMESPACE": _NAMESPACE,
             "COUNTERSIGN_ISSUERS": json.dumps(settings.issuers),
@@ -150,7 +150,8 @@ class Stack:
         ours = [sys.executable, "-m", "countersign"]
         polled = partial(_is_polled, client, settings.task_queue)
         await self._child(stack, "worker", [*ours, "worker"], polled, environment)
-        await self._child(stack, "api", [*ours, "api"], partial(_answers, f"{api}/health/ready"), environment)
+        as_api = environment | {"COUNTERSIGN_DATABASE_URL": self._postgres.url(role=API)}
+        await self._child(stack, "api", [*ours, "api"], partial(_answers, f"{api}/health/ready"), as_api)
 
         endpoints = Endpoints(
             supervisor=Process.of(os.getpid()),
@@ -158,7 +159,7 @@ class Stack:
             ui=f"http://127.0.0.1:{ports.ui}",
             temporal_address=address,
             temporal_namespace=_NAMESPACE,
-            database_url=database_url,
+            database_url=self._postgres.url(role=KEEPER),
             identity=base,
             issuers=dict(settings.issuers),
             pids={name: one.pid for name, one in self._processes.items()},
