@@ -13,7 +13,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from countersign.store.roles import API, Reader
+from countersign.store.roles import API, WORKER, Reader
 
 
 class RecordAway(Exception):
@@ -42,19 +42,24 @@ def _noticing_absence() -> Iterator[None]:
 
 
 class NotBound(Exception):
-    """The role that was connected as is not bound by row security: it owns the tables, or is a superuser."""
+    """The role that was connected as is not bound to its reader: it owns the tables, is a superuser or a worker."""
 
 
 _READER: Final = text("SELECT set_config('countersign.reader', :reader, true)")
 """For the transaction only: with its end, whatever that was, nothing of it is left on the connection."""
 
+_BOUND: Final = text(
+    "SELECT current_user AS role, row_security_active('initiative') AND NOT pg_has_role(:worker, 'MEMBER') AS bound"
+)
+
 _READ_BY: Final = """
-SELECT asked.* FROM ({sql}) AS asked WHERE (SELECT set_config('countersign.reader', ${last}, true)) IS NOT NULL
+SELECT fenced.* FROM (SELECT * FROM ({sql}) AS asked OFFSET 0) AS fenced
+WHERE (SELECT set_config('countersign.reader', ${last}, true)) IS NOT NULL
 """
 """Who reads, and what, in one statement and so in one round trip.
 
-The condition names no row, so it is decided once, and before the first row is looked for; were it ever decided later,
-nobody would have been named and nothing found.
+The condition names no row, so it is decided once and before anything behind the fence, which ``OFFSET 0`` is to the
+planner, is begun. Were it ever decided later, nobody would have been named yet, and nothing found.
 """
 
 
@@ -141,17 +146,15 @@ class Database:
         return True
 
     async def check_bound(self) -> None:
-        """Make sure that row security holds for the role that was connected as.
+        """Make sure that row security bounds the role that was connected as to its reader.
 
         Raises:
             NotBound: it does not.
         """
         async with self.reading() as connection:
-            if not await connection.scalar(text("SELECT row_security_active('initiative')")):
-                role = await connection.scalar(text("SELECT current_user"))
-                raise NotBound(
-                    f"row security does not hold for the role {role}; connect as a member of {API}"
-                )
+            row = (await connection.execute(_BOUND, {"worker": WORKER})).one()
+        if not row.bound:
+            raise NotBound(f"row security does not hold for {row.role}; connect as a member of {API} alone")
 
     async def close(self) -> None:
         await self._pool.close()
