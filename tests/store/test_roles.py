@@ -421,6 +421,23 @@ async def test_the_api_does_not_begin_in_a_role_that_sees_everything(services: S
             await opened.close()
 
 
+async def test_a_login_that_is_a_member_of_the_apis_role_is_bound_as_the_role_is(
+    services: Services, life: Steps
+) -> None:
+    superuser = await asyncpg.connect(raw(services.database_url))
+    try:
+        await superuser.execute("CREATE ROLE an_api LOGIN IN ROLE countersign_api")
+    finally:
+        await superuser.close()
+    opened = Database(services.postgres.url(role="an_api"), pool_size=1)
+    try:
+        await opened.check_bound()
+        assert await initiatives.look_up(opened, life.state.id) is None
+        assert await initiatives.look_up(opened.read_by(OFFICER), life.state.id) is not None
+    finally:
+        await opened.close()
+
+
 async def test_a_sides_worker_tells_its_bank_and_reads_no_initiative(services: Services, life: Steps) -> None:
     opened = Database(services.postgres.url(role=SIDE), pool_size=1)
     now, name = datetime.now(UTC), new_id()
