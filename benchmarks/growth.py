@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from benchmarks.bulk import PER_INITIATIVE, PLANS, Bulk, Cast
 from benchmarks.rows import Goal, Row, at_least, at_most, row, table
@@ -32,6 +32,7 @@ from countersign.domain.projection import Task, waited_for
 from countersign.runtime.embedded.ports import free_ports
 from countersign.runtime.migrate import migrate
 from countersign.store import trail
+from countersign.store.roles import API
 from countersign.workflows.initiative import InitiativeWorkflow
 
 SMALL: Final = 100
@@ -139,10 +140,14 @@ def _timed(served: Sequence[Served], tokens: dict[str, str], times: int) -> list
 
 
 @asynccontextmanager
-async def _api(measured: Measured, name: str = "api", **settings: str) -> AsyncIterator[int]:
-    """The API as a process of its own, and its port."""
+async def _api(measured: Measured, bulk: Bulk, name: str = "api") -> AsyncIterator[int]:
+    """The API as a process of its own, in its own role, and its port."""
     (port,) = free_ports(0)
-    settings |= {"COUNTERSIGN_PORT": str(port), "COUNTERSIGN_ISSUERS": json.dumps(measured.services.issuers)}
+    settings = {
+        "COUNTERSIGN_DATABASE_URL": make_url(bulk.url).set(username=API).render_as_string(),
+        "COUNTERSIGN_PORT": str(port),
+        "COUNTERSIGN_ISSUERS": json.dumps(measured.services.issuers),
+    }
     async with measured.process(name, "-m", "countersign", "api", **settings):
         for _ in range(600):
             try:
@@ -157,8 +162,8 @@ async def _api(measured: Measured, name: str = "api", **settings: str) -> AsyncI
 
 async def _reads(measured: Measured, few: Bulk, many: Bulk, times: int) -> list[Row]:
     async with (
-        _api(measured, "api-few", COUNTERSIGN_DATABASE_URL=few.url) as port_of_few,
-        _api(measured, "api-many") as port_of_many,
+        _api(measured, few, "api-few") as port_of_few,
+        _api(measured, many, "api-many") as port_of_many,
     ):
         served = [Served(port_of_few, reads(few)), Served(port_of_many, reads(many))]
         tokens = {one.who: measured.services.token(one.who) for one in served[0].wanted}
@@ -393,7 +398,7 @@ async def measure(measured: Measured, quick: bool) -> list[Row]:
     rows.append(await _verification(measured, bulk))
     missing = large - sum(not one.mould.over for one in bulk.loaded)
     await bulk.load(missing, opened=True)
-    async with _api(measured):
+    async with _api(measured, bulk):
         # In quick, a smaller cache, so that something is evicted from it.
         sizes, cache = ([100, 1_000], 300) if quick else ([100, 1_000, 10_000], None)
         rows += await _opened(measured, bulk, sizes, cache)

@@ -33,6 +33,7 @@ from countersign.runtime.embedded import identity
 from countersign.runtime.embedded.ports import free_ports
 from countersign.store import initiatives
 from countersign.store import tables as t
+from countersign.store.roles import API
 from countersign.workflows.initiative import InitiativeWorkflow
 from countersign.workflows.messages import Begin, Submit
 
@@ -104,7 +105,10 @@ async def _programs(measured: Measured) -> AsyncIterator[tuple[Side, Side]]:
     issuers = json.dumps(measured.services.issuers)
     async with (
         measured.process(
-            "api", "-m", "countersign", "api", COUNTERSIGN_PORT=str(ours.port), COUNTERSIGN_ISSUERS=issuers
+            *("api", "-m", "countersign", "api"),
+            COUNTERSIGN_PORT=str(ours.port),
+            COUNTERSIGN_ISSUERS=issuers,
+            COUNTERSIGN_DATABASE_URL=measured.services.postgres.url(role=API),
         ),
         measured.process("bare api", "-m", "benchmarks.bare_api", COUNTERSIGN_PORT=str(bare.port)),
     ):

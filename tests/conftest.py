@@ -21,6 +21,7 @@ from countersign.domain.agreement_file import read
 from countersign.runtime.embedded.ports import free_ports
 from countersign.runtime.embedded.services import Services, embedded_services
 from countersign.runtime.resources import default_agreement
+from countersign.store.roles import API
 from countersign.store.session import Database
 from tests.people import Office
 
@@ -64,7 +65,7 @@ async def services(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Se
 
 @pytest.fixture(scope="session")
 async def database(services: Services) -> AsyncIterator[Database]:
-    """The record."""
+    """The record, as its owner sees it: all of it."""
     opened = Database(services.database_url)
     yield opened
     await opened.close()
@@ -96,7 +97,7 @@ class _Api:
         self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> None:
-        settings = self._services.settings(port=self._port)
+        settings = self._services.settings(API, port=self._port)
         told = settings.model_dump(
             mode="json",
             include={

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from countersign.cli import app
 from countersign.domain.agreement_file import read
 from countersign.runtime.settings import Settings
+from countersign.store.roles import API, ROLES, SIDE, WORKER
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
@@ -66,7 +67,8 @@ def test_everything_that_is_published_is_published_on_this_machine_only() -> Non
 
 def test_no_secret_has_a_default() -> None:
     used = re.findall(r"\$\{([A-Z_]*PASSWORD[A-Z_]*)(:?[-?])?", TEXT)
-    assert {name for name, _ in used} == {"POSTGRES_PASSWORD", "RECORD_PASSWORD", "TEMPORAL_PASSWORD"}
+    whose = ("POSTGRES", "RECORD", "API", "WORKER", "IL", "AZ", "TEMPORAL")
+    assert {name for name, _ in used} == {f"{one}_PASSWORD" for one in whose}
     assert {how for _, how in used} == {":?"}
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
     assert all(re.search(rf"^{name}=$", example, flags=re.MULTILINE) for name, _ in used)
@@ -82,6 +84,27 @@ def test_the_keys_of_payloads_are_given_to_those_who_handle_content_and_to_nobod
     assert re.search(r"^PAYLOAD_KEYS=$", (ROOT / ".env.example").read_text(encoding="utf-8"), flags=re.M)
     for name in given:
         assert OURS[name]["environment"]["COUNTERSIGN_PAYLOAD_KEYS"] == "/run/secrets/payload_keys"
+
+
+def test_every_process_has_a_login_of_its_own_in_the_role_for_what_it_does() -> None:
+    made = dict(
+        re.findall(
+            r"CREATE ROLE (\w+) LOGIN PASSWORD :'\w+' IN ROLE (\w+);",
+            COMPOSE["configs"]["databases"]["content"],
+        )
+    )
+    urls = {name: one["environment"]["COUNTERSIGN_DATABASE_URL"] for name, one in OURS.items()}
+    logins = {name: re.sub(r".*//(\w+):.*", r"\1", url) for name, url in urls.items()}
+    assert len(set(urls.values())) == len(urls)
+    assert logins.pop("migrate") == "countersign"
+    assert {name: made[login] for name, login in logins.items()} == {
+        "api": API,
+        "worker": WORKER,
+        "worker-il": SIDE,
+        "worker-az": SIDE,
+    }
+    groups = set(re.findall(r"CREATE ROLE (\w+) NOLOGIN;", COMPOSE["configs"]["databases"]["content"]))
+    assert groups == set(ROLES)
 
 
 def test_every_image_is_pinned() -> None:

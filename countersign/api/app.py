@@ -84,6 +84,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )
         async with httpx.AsyncClient(timeout=5, trust_env=False, follow_redirects=False) as http:
             app.state.verifier = Verifier(issuers, chosen.audience, http)
+            await app.state.database.check_bound()
             async with app.state.database.transaction() as connection:
                 await agreements.register(connection, agreement)
             yield

@@ -22,12 +22,6 @@ CODEC_PATH: Final = "/v1/codec/"
 CODEC_COOKIE: Final = "countersign_codec"
 
 
-async def database(request: Request) -> Database:
-    """The record."""
-    found: Database = request.app.state.database
-    return found
-
-
 async def gateway(request: Request) -> Gateway:
     """The workflows."""
     found: Gateway = request.app.state.gateway
@@ -98,10 +92,18 @@ _CALLED = {
 }
 
 
+Me = Annotated[Identity, Depends(identify)]
+
+
+async def database(request: Request, me: Me) -> Database:
+    """The record, as far as the caller may see it: under the routes the database itself holds that (ADR 0016)."""
+    found: Database = request.app.state.database
+    return found.read_by(me.reader)
+
+
 Record = Annotated[Database, Depends(database)]
 Workflows = Annotated[Gateway, Depends(gateway)]
 InForce = Annotated[ProgrammeAgreement, Depends(agreement)]
-Me = Annotated[Identity, Depends(identify)]
 
 
 InitiativeId = Annotated[

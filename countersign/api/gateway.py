@@ -22,8 +22,9 @@ from countersign.domain.commands import Command, fingerprint, message_key
 from countersign.domain.errors import CODES, RuleBroken
 from countersign.domain.facts import MessageRefused
 from countersign.domain.ids import workflow_id
-from countersign.domain.matter import SignOff
+from countersign.domain.matter import Caller, SignOff
 from countersign.store import initiatives, trail
+from countersign.store.roles import Reader
 from countersign.store.session import Database
 from countersign.workflows.initiative import InitiativeWorkflow
 from countersign.workflows.messages import Answer, Begin, Receipt, Submit
@@ -71,7 +72,7 @@ class Gateway:
             return await self._receipt(submission)
 
     async def _receipt(self, submission: Submit) -> Receipt:
-        async with self._database.reading() as connection:
+        async with self._database.read_by(_reader(submission.applicant)).reading() as connection:
             found = await initiatives.find(connection, submission.initiative)
         if found is None:
             raise Problem("unavailable", "the submission is not on record; send it again")
@@ -106,7 +107,7 @@ class Gateway:
 
     async def _answer_on_record(self, initiative: str, command: Command | SignOff) -> Answer:
         """The answer that a message got before the initiative was over: the same id still gets the same answer."""
-        async with self._database.reading() as connection:
+        async with self._database.read_by(_reader(command.caller)).reading() as connection:
             entry = await trail.find_message(connection, initiative, command.caller.person, command.id)
         if entry is None:
             raise RuleBroken("stage_closed", "the initiative is over")
@@ -124,6 +125,12 @@ class Gateway:
             await _bounded(lambda: handle.signal("sign_off", sign_off))
         except _Over:
             raise RuleBroken("stage_closed", "the initiative is over") from None
+
+
+def _reader(caller: Caller) -> Reader:
+    """Whoever sent a message, as they read what became of it: their own entries."""
+    role: Final = "applicant" if caller.directorate is None else "staff"
+    return Reader(role, caller.person, caller.directorate, caller.contact)
 
 
 class _Over(Exception):

@@ -22,6 +22,7 @@ from countersign.api.privileges import Role
 from countersign.domain.agreement import ProgrammeAgreement
 from countersign.domain.matter import Caller
 from countersign.domain.proposal import contact_key
+from countersign.store.roles import Reader
 
 log = structlog.get_logger(__name__)
 
@@ -77,6 +78,11 @@ class Identity:
             directorate=self.directorate if self.role == "staff" else None,
             offices=self.offices if self.role == "staff" else (),
         )
+
+    @property
+    def reader(self) -> Reader:
+        """The identity as the database is told who reads."""
+        return Reader(self.role, self.person, self.directorate, self.contact)
 
     @property
     def part_of(self) -> tuple[str, str | None] | None:

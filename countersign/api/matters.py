@@ -22,8 +22,8 @@ from countersign.api.schemas import (
     matter_detail,
     matter_view,
 )
-from countersign.domain.matter import Matter
 from countersign.store import documents, initiatives
+from countersign.store.initiatives import Seen
 from countersign.store.session import Database
 from countersign.workflows.initiative import InitiativeWorkflow
 from countersign.workflows.messages import (
@@ -45,7 +45,7 @@ Number = Annotated[int, Path(ge=1, le=100_000)]
 async def every(here: Here, me: Me, record: Record) -> Page[MatterView]:
     """Everything that was put before the directorates, in order; positions are sealed until all are in."""
     async with record.reading() as connection:
-        found = await initiatives.matters(connection, here.id)
+        found = await initiatives.see_matters(connection, here.id)
     return Page(items=[matter_view(one, me) for one in found])
 
 
@@ -55,17 +55,17 @@ async def read(number: Number, identifier: InitiativeId, me: Me, record: Record)
     found = await initiatives.before(record, identifier, number)
     seen(found.initiative if found else None, me)
     assert found is not None
-    return matter_detail(_there(found.matter, number), found.subject, me)
+    return matter_detail(_there(found.seen, number), found.subject, me)
 
 
 @router.get("/matters/{number}/decision", responses=documented("unauthenticated", "not_found"))
 async def decision(number: Number, here: Here, record: Record) -> dict[str, Any]:
     """The joint decision: every side's signed position and the outcome that follows; none before it is decided."""
     found = await _matter(record, here.id, number)
-    if found.decision is None:
+    if found.matter.decision is None:
         raise Problem("not_found", f"matter {number} is not decided")
     async with record.reading() as connection:
-        return await documents.find(connection, found.decision) or {}
+        return await documents.find(connection, found.matter.decision) or {}
 
 
 @router.post(
@@ -192,11 +192,11 @@ async def complain(body: ReasonsBody, here: Here, me: Me, key: Key, workflows: W
     return Answered(sequence=answer.sequence)
 
 
-async def _matter(record: Database, initiative: str, number: int) -> Matter:
-    return _there(await initiatives.read_matter(record, initiative, number), number)
+async def _matter(record: Database, initiative: str, number: int) -> Seen:
+    return _there(await initiatives.see_matter(record, initiative, number), number)
 
 
-def _there(found: Matter | None, number: int) -> Matter:
+def _there(found: Seen | None, number: int) -> Seen:
     if found is None:
         raise Problem("not_found", f"there is no matter {number}")
     return found

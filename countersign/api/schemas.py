@@ -16,7 +16,7 @@ from countersign.domain.audit import AuditEntry
 from countersign.domain.initiative import Condition
 from countersign.domain.ledger import Account, Entry, Standing
 from countersign.domain.mandate import MandateKind
-from countersign.domain.matter import Matter, Response
+from countersign.domain.matter import Response
 from countersign.domain.model import MessageId, Sha256
 from countersign.domain.projection import TOLD, Task, Version, Waiting
 from countersign.domain.proposal import Difference
@@ -24,7 +24,7 @@ from countersign.domain.reporting import ReportDue
 from countersign.domain.stage import Stage
 from countersign.domain.text import Note, Reasons
 from countersign.store.documents import Kept
-from countersign.store.initiatives import InboxItem, Initiative
+from countersign.store.initiatives import InboxItem, Initiative, Seen
 
 T = TypeVar("T")
 
@@ -433,12 +433,12 @@ def _waiting(one: Waiting, viewer: Identity) -> WaitingView:
     )
 
 
-def matter_view(one: Matter, viewer: Identity) -> MatterView:
+def matter_view(one: Seen, viewer: Identity) -> MatterView:
     """A matter as the viewer may see it."""
     return MatterView(**_matter_fields(one, viewer))
 
 
-def matter_detail(one: Matter, subject: Kept | None, viewer: Identity) -> MatterDetail:
+def matter_detail(one: Seen, subject: Kept | None, viewer: Identity) -> MatterDetail:
     """A matter with what is before the directorates."""
     return MatterDetail(
         **_matter_fields(one, viewer),
@@ -447,8 +447,9 @@ def matter_detail(one: Matter, subject: Kept | None, viewer: Identity) -> Matter
     )
 
 
-def _matter_fields(one: Matter, viewer: Identity) -> dict[str, Any]:
-    sides = matters.seen_by(one, viewer.directorate, datetime.now(UTC), sees_all=viewer.role == "auditor")
+def _matter_fields(seen: Seen, viewer: Identity) -> dict[str, Any]:
+    one, audits = seen.matter, viewer.role == "auditor"
+    sides = matters.seen_by(one, viewer.directorate, datetime.now(UTC), sees_all=audits, sealed=seen.sealed)
     plain = {
         side: {key: _plain(value) for key, value in view.items() if value is not None}
         for side, view in sides.items()

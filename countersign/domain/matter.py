@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final
@@ -358,12 +358,18 @@ def outcome(directorates: Sequence[str], positions: Mapping[str, Response]) -> O
 
 
 def seen_by(
-    matter: Matter, directorate: str | None, now: datetime, *, sees_all: bool = False
+    matter: Matter,
+    directorate: str | None,
+    now: datetime,
+    *,
+    sees_all: bool = False,
+    sealed: Collection[str] = (),
 ) -> dict[str, Any]:
     """What a viewer may see of each side: the sealed rule, in one place.
 
     Before release another side shows only that its position is in, never which; its chain stays its own for good.
-    Who belongs to no side (an applicant) sees what the other side would see of each.
+    Who belongs to no side (an applicant) sees what the other side would see of each. ``sealed`` are sides whose
+    position is in and was left out of ``matter`` already.
     """
     released = matter.released(now)
     sides: dict[str, Any] = {}
@@ -371,7 +377,7 @@ def seen_by(
         own = sees_all or side == directorate
         stance = matter.positions.get(side)
         view: dict[str, Any] = {
-            "position_in": stance is not None,
+            "position_in": stance is not None or side in sealed,
             "countersigned": side in matter.countersigned,
             "deadline": matter.deadlines.get(side),
         }

@@ -84,6 +84,17 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """A matter as the database's reader may see it: without what is another side's.
+
+    ``sealed`` are the sides whose position is in, and withheld.
+    """
+
+    matter: Matter
+    sealed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Before:
     """An initiative, one matter that is or was before the directorates, and the content of that matter.
 
@@ -91,7 +102,7 @@ class Before:
     """
 
     initiative: Initiative
-    matter: Matter | None
+    seen: Seen | None
     subject: Kept | None
 
 
@@ -121,15 +132,25 @@ async def before(database: Database, name: str, number: int) -> Before | None:
         return None
     return Before(
         initiative=_from_driver(row),
-        matter=Matter.model_validate_json(row["matter"]) if row["matter"] else None,
+        seen=_seen(json.loads(row["matter"])) if row["matter"] else None,
         subject=Kept(json.loads(row["subject"]), row["redacted_at"]) if row["subject"] else None,
     )
 
 
-async def read_matter(database: Database, initiative: str, number: int) -> Matter | None:
-    """One matter."""
+async def see_matter(database: Database, initiative: str, number: int) -> Seen | None:
+    """One matter, as the database's reader may see it."""
     rows = await database.statement(_MATTER, initiative, number)
-    return Matter.model_validate_json(rows[0]["body"]) if rows else None
+    return _seen(json.loads(rows[0]["body"])) if rows else None
+
+
+async def read_matter(database: Database, initiative: str, number: int) -> Matter | None:
+    """One matter, for whoever sees all of it."""
+    found = await see_matter(database, initiative, number)
+    return None if found is None else found.matter
+
+
+def _seen(body: dict[str, Any]) -> Seen:
+    return Seen(Matter.model_validate(body), tuple(body.get("sealed", ())))
 
 
 async def _named(database: Database, statement: str, name: str, *values: Any) -> Any:
@@ -153,15 +174,17 @@ _COLUMNS: Final = tuple(one.name for one in t.initiative.columns)
 _INITIATIVE_COLUMNS: Final = ", ".join(f"i.{name}" for name in _COLUMNS)
 _INITIATIVE: Final = f"SELECT {_INITIATIVE_COLUMNS} FROM initiative i"  # noqa: S608
 _WHOLE: Final = f"""SELECT {_INITIATIVE_COLUMNS},
-  (SELECT json_agg(w ORDER BY w.position)::text FROM waiting w WHERE w.initiative_id = i.id) AS waiting,
+  (SELECT json_agg(w ORDER BY w.position)::text FROM waiting_seen w WHERE w.initiative_id = i.id) AS waiting,
   (SELECT json_agg(c.body ORDER BY c.number)::text FROM condition c WHERE c.initiative_id = i.id) AS conditions,
   (SELECT json_agg(v ORDER BY v.number)::text FROM proposal_version v WHERE v.initiative_id = i.id) AS versions
 FROM initiative i"""  # noqa: S608 (the columns' names are ours)
-_BEFORE: Final = f"""SELECT {_INITIATIVE_COLUMNS}, m.body::text AS matter, d.body::text AS subject, d.redacted_at
+# The view is asked by itself, for one row: in a join its barrier would have it read whole.
+_BEFORE: Final = f"""SELECT {_INITIATIVE_COLUMNS}, d.body::text AS subject, d.redacted_at,
+  (SELECT s.body::text FROM matter_seen s WHERE s.initiative_id = i.id AND s.number = $2) AS matter
 FROM initiative i
 LEFT JOIN matter m ON m.initiative_id = i.id AND m.number = $2
 LEFT JOIN document d ON d.content_hash = m.content_hash"""  # noqa: S608
-_MATTER: Final = "SELECT body::text FROM matter WHERE initiative_id = $1 AND number = $2"
+_MATTER: Final = "SELECT body::text FROM matter_seen WHERE initiative_id = $1 AND number = $2"
 
 _WAITING: Final = TypeAdapter(list[Waiting])
 _CONDITIONS: Final = TypeAdapter(list[Condition])
@@ -196,8 +219,8 @@ async def search(
 ) -> list[Initiative]:
     """Initiatives, the newest first, older than the id ``before`` (UUIDv7 ids sort by time).
 
-    ``text`` is a part of the title in any language or of the reference, in whatever case. ``part_of`` is a person and
-    their contact key: only what they take part in.
+    ``text`` is a part of the title in any language or of the reference, in whatever case; a longer one is looked for
+    among what the database's reader sees. ``part_of`` is a person and their contact key: only what they take part in.
     """
     statement = select(t.initiative).order_by(t.initiative.c.id.desc()).limit(limit)
     columns = {"stage": stage, "area": area, "kind": kind}
@@ -209,9 +232,7 @@ async def search(
         title = cast(t.initiative.c.title, Text)
         statement = statement.where(or_(title.ilike(pattern), t.initiative.c.reference.ilike(pattern)))
         if len(text) >= _TRIGRAM:
-            statement = statement.join(t.initiative_text).where(
-                t.initiative_text.c.trigrams.contains(func.trigrams(text))
-            )
+            statement = statement.where(t.initiative.c.id.in_(select(func.initiatives_with(text))))
     if part_of is not None:
         statement = statement.where(takes_part(*part_of))
     if before is not None:
@@ -226,20 +247,26 @@ async def versions(connection: AsyncConnection, initiative: str) -> list[Version
     return [Version.model_validate(dict(row)) for row in (await connection.execute(statement)).mappings()]
 
 
+async def see_matters(connection: AsyncConnection, initiative: str) -> list[Seen]:
+    """Everything that was put before the directorates, in order, as the database's reader may see it."""
+    return [_seen(body) for body in await _bodies(connection, t.matter_seen, initiative)]
+
+
 async def matters(connection: AsyncConnection, initiative: str) -> list[Matter]:
     """Everything that was put before the directorates, in order."""
-    return [Matter.model_validate(body) for body in await _bodies(connection, t.matter, initiative)]
+    return [one.matter for one in await see_matters(connection, initiative)]
 
 
 async def matter(connection: AsyncConnection, initiative: str, number: int) -> Matter | None:
-    """One matter."""
-    body = await connection.scalar(select(t.matter.c.body).filter_by(initiative_id=initiative, number=number))
+    """One matter, for whoever sees all of it."""
+    m = t.matter_seen.c
+    body = await connection.scalar(select(m.body).where(m.initiative_id == initiative, m.number == number))
     return None if body is None else Matter.model_validate(body)
 
 
 async def tranches(connection: AsyncConnection, initiative: str) -> list[Tranche]:
     """The tranches, in order."""
-    return [Tranche.model_validate(body) for body in await _bodies(connection, t.tranche, initiative)]
+    return [Tranche.model_validate(body) for body in await _bodies(connection, t.tranche_seen, initiative)]
 
 
 async def reports(connection: AsyncConnection, initiative: str) -> list[ReportDue]:
@@ -260,7 +287,9 @@ async def _bodies(connection: AsyncConnection, table: Any, initiative: str) -> S
 async def waiting(connection: AsyncConnection, initiative: str) -> list[Waiting]:
     """Who is waited for."""
     statement = (
-        select(t.waiting).where(t.waiting.c.initiative_id == initiative).order_by(t.waiting.c.position)
+        select(t.waiting_seen)
+        .where(t.waiting_seen.c.initiative_id == initiative)
+        .order_by(t.waiting_seen.c.position)
     )
     return [Waiting.model_validate(dict(row)) for row in (await connection.execute(statement)).mappings()]
 

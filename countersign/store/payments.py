@@ -73,11 +73,11 @@ class Told:
 
 async def told(connection: AsyncConnection, end_to_end_ids: Collection[str]) -> dict[str, Told]:
     """What is on record under some end-to-end ids, of whatever side."""
-    p, n = t.payment_instruction.c, t.tranche.c
+    p, n = t.payment_instruction.c, t.tranche_seen.c
     statement = (
         select(t.payment_instruction, t.initiative.c.reference, n.body)
         .join_from(t.payment_instruction, t.initiative)
-        .join(t.tranche, (n.initiative_id == p.initiative_id) & (n.number == p.tranche))
+        .join(t.tranche_seen, (n.initiative_id == p.initiative_id) & (n.number == p.tranche))
         .where(p.end_to_end_id.in_(end_to_end_ids))
     )
     found: dict[str, Told] = {}

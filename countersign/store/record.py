@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from asyncpg import PostgresError
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from countersign.domain.audit import AuditEntry
@@ -53,14 +54,12 @@ async def put_documents(connection: AsyncConnection, documents: dict[str, dict[s
 
     One that was redacted and comes again is whole again: a new initiative needs it.
     """
-    rows = [{"content_hash": key, "body": body} for key, body in documents.items()]
-    new = insert(t.document)
-    whole_again = new.on_conflict_do_update(
-        index_elements=["content_hash"],
-        set_={"body": new.excluded.body, "redacted_at": None},
-        where=t.document.c.redacted_at.is_not(None),
-    )
-    await connection.execute(whole_again, rows)
+    rows = [{"hash": key, "content": body} for key, body in documents.items()]
+    await connection.execute(_KEEP, rows)
+
+
+_KEEP: Final = text("SELECT keep_document(:hash, :content)").bindparams(bindparam("content", type_=JSONB))
+"""The database's own function: with a right to write the table, documents could be redacted here, too."""
 
 
 def _write() -> str:

@@ -21,7 +21,10 @@ async def record(
 ) -> None:
     """Put a refusal on record; what comes from anybody is cut to its length and freed of control characters."""
     await connection.execute(
-        insert(t.refusal).values(
+        # Inline: whoever refuses is not given the number back, since the API may write refusals and read none.
+        insert(t.refusal)
+        .inline()
+        .values(
             request_id=request_id,
             method=method[:10],
             path=_printable(path)[:500],

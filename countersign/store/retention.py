@@ -148,7 +148,8 @@ def _is_over() -> ColumnElement[bool]:
         .correlate(t.initiative)
         .scalar_subquery()
     )
-    is_open = exists().where(t.matter.c.initiative_id == i.id, t.matter.c.outcome.is_(None))
+    # A column by its name: a keeper may read no other of a matter.
+    is_open = exists(t.matter.c.outcome).where(t.matter.c.initiative_id == i.id, t.matter.c.outcome.is_(None))
     return and_(
         i.stage.in_([str(one) for one in TERMINAL]),
         func.cardinality(i.waits_for) == 0,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from countersign.store.roles import API, WORKER, Reader
 
 
 class RecordAway(Exception):
@@ -38,6 +41,28 @@ def _noticing_absence() -> Iterator[None]:
         raise
 
 
+class NotBound(Exception):
+    """The role that was connected as is not bound to its reader: it owns the tables, is a superuser or a worker."""
+
+
+_READER: Final = text("SELECT set_config('countersign.reader', :reader, true)")
+"""For the transaction only: with its end, whatever that was, nothing of it is left on the connection."""
+
+_BOUND: Final = text(
+    "SELECT current_user AS role, row_security_active('initiative') AND NOT pg_has_role(:worker, 'MEMBER') AS bound"
+)
+
+_READ_BY: Final = """
+SELECT fenced.* FROM (SELECT * FROM ({sql}) AS asked OFFSET 0) AS fenced
+WHERE (SELECT set_config('countersign.reader', ${last}, true)) IS NOT NULL
+"""
+"""Who reads, and what, in one statement and so in one round trip.
+
+The condition names no row, so it is decided once and before anything behind the fence, which ``OFFSET 0`` is to the
+planner, is begun. Were it ever decided later, nobody would have been named yet, and nothing found.
+"""
+
+
 class Database:
     """One engine for a process: :meth:`transaction` to write, :meth:`reading` to read.
 
@@ -55,33 +80,53 @@ class Database:
         )
         # Reads need no transaction of their own: each is one statement, and this saves BEGIN and ROLLBACK.
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._url, self._pool_size = make_url(url), pool_size
-        self._pool: asyncpg.Pool | None = None
-        self._pooling = asyncio.Lock()
+        self._pool = _Pool(url, pool_size)
+        self._reader: str | None = None
+
+    def read_by(self, reader: Reader) -> Database:
+        """The same database, on the same connections, as somebody may see it: what row security lets through.
+
+        Only the API's role is bound by it; for a worker's it changes nothing.
+        """
+        bound = copy.copy(self)
+        bound._reader = reader.setting
+        return bound
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """A connection whose work is committed whole at the end, or not at all."""
         with _noticing_absence():
             async with self._engine.begin() as connection:
+                if self._reader is not None:
+                    await connection.execute(_READER, {"reader": self._reader})
                 yield connection
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection for single-statement reads."""
         with _noticing_absence():
+            if self._reader is not None:
+                # Who reads is told to a transaction, so that it ends with it.
+                async with self._engine.connect() as connection:
+                    await connection.execute(_READER, {"reader": self._reader})
+                    yield connection
+                return
             async with self._autocommit.connect() as connection:
                 yield connection
 
     async def statement(self, sql: str, *values: Any) -> list[asyncpg.Record]:
         """Execute one statement, which is a transaction of its own; ``values`` are those of ``$1``, ``$2`` and so on.
 
+        With a reader it has to be a query.
+
         Raises:
             asyncpg.PostgresError: the database refused it.
             RecordAway: PostgreSQL does not answer; the statement may have been committed.
         """
+        if self._reader is not None:
+            sql, values = _READ_BY.format(sql=sql, last=len(values) + 1), (*values, self._reader)
         with _noticing_absence():
-            pool = self._pool or await self._connected()
+            pool = await self._pool.connected()
             async with pool.acquire() as connection:
                 try:
                     found: list[asyncpg.Record] = await connection.fetch(sql, *values)
@@ -90,21 +135,6 @@ class Database:
                     connection.terminate()
                     raise
                 return found
-
-    async def _connected(self) -> asyncpg.Pool:
-        async with self._pooling:
-            if self._pool is None:
-                # Nothing is left behind by a single statement, so a connection need not be reset after it; and one
-                # that was lost is noticed by its socket, without asking before each use.
-                self._pool = await asyncpg.create_pool(
-                    self._url.set(drivername="postgresql").render_as_string(hide_password=False),
-                    min_size=0,
-                    max_size=self._pool_size,
-                    reset=_nothing_to_reset,
-                    # In JSON an instant is written in the session's zone: instants are UTC with us.
-                    server_settings={"jit": "off", "timezone": "UTC"},
-                )
-            return self._pool
 
     async def is_ready(self) -> bool:
         """Whether the record answers, with its schema."""
@@ -115,11 +145,51 @@ class Database:
             return False
         return True
 
+    async def check_bound(self) -> None:
+        """Make sure that row security bounds the role that was connected as to its reader.
+
+        Raises:
+            NotBound: it does not.
+        """
+        async with self.reading() as connection:
+            row = (await connection.execute(_BOUND, {"worker": WORKER})).one()
+        if not row.bound:
+            raise NotBound(f"row security does not hold for {row.role}; connect as a member of {API} alone")
+
+    async def close(self) -> None:
+        await self._pool.close()
+        await self._engine.dispose()
+
+
+class _Pool:
+    """The driver's own connections, made when they are first asked for."""
+
+    def __init__(self, url: str, size: int) -> None:
+        self._url, self._size = make_url(url), size
+        self._pool: asyncpg.Pool | None = None
+        self._pooling = asyncio.Lock()
+
+    async def connected(self) -> asyncpg.Pool:
+        if self._pool is not None:
+            return self._pool
+        async with self._pooling:
+            if self._pool is None:
+                # Nothing is left behind by a single statement, so a connection need not be reset after it; and one
+                # that was lost is noticed by its socket, without asking before each use.
+                self._pool = await asyncpg.create_pool(
+                    self._url.set(drivername="postgresql").render_as_string(hide_password=False),
+                    min_size=0,
+                    max_size=self._size,
+                    reset=_nothing_to_reset,
+                    # In JSON an instant is written in the session's zone: instants are UTC with us.
+                    server_settings={"jit": "off", "timezone": "UTC"},
+                )
+            return self._pool
+
     async def close(self) -> None:
         if self._pool is not None:
             await self._pool.close()
             self._pool = None
-        await self._engine.dispose()
 
 
 async def _nothing_to_reset(_: object) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     String,
     Table,
+    TableClause,
     Text,
     UniqueConstraint,
     Uuid,
@@ -161,6 +162,19 @@ tranche = Table(
     PrimaryKeyConstraint("initiative_id", "number"),
 )
 
+
+def _seen(name: str, *columns: str) -> TableClause:
+    return table(
+        name, column("initiative_id", Uuid(as_uuid=False)), *map(column, columns), column("body", JSONB)
+    )
+
+
+matter_seen = _seen("matter_seen", "number", "kind", "content_hash", "outcome")
+"""A view: matters as the database's reader may see them; in it ``sealed`` are sides whose position is withheld."""
+
+tranche_seen = _seen("tranche_seen", "number")
+"""A view: tranches as the database's reader may see them."""
+
 report = Table(
     "report",
     metadata,
@@ -249,6 +263,9 @@ waiting = Table(
         postgresql_where=text("directorate IS NULL"),
     ),
 )
+
+waiting_seen = table("waiting_seen", *(column(one.name, one.type) for one in waiting.columns))
+"""A view: what is waited for as the database's reader may see it; of another side neither offices nor people."""
 
 mandate = Table(
     "mandate",

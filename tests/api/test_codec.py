@@ -29,6 +29,7 @@ from countersign.runtime.embedded import temporal_server
 from countersign.runtime.embedded.services import Services
 from countersign.runtime.histories import payloads
 from countersign.runtime.payload_codec import KEY_ID, is_encrypted
+from countersign.store.roles import API
 from countersign.store.session import Database
 from tests.api.test_refusals import recorded_refusal
 from tests.api.test_tokens import expired, for_another_audience, of_a_foreign_issuer
@@ -397,7 +398,7 @@ async def test_a_history_that_the_keys_here_do_not_open_says_so(
 ) -> None:
     """An API process with the wrong keys: its auditors are told which key is missing, and where."""
     payload_keys.write(tmp_path / "keys.json", payload_keys.new_ring())
-    app = create_app(services.settings(payload_keys=tmp_path / "keys.json"))
+    app = create_app(services.settings(API, payload_keys=tmp_path / "keys.json"))
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client,

@@ -20,6 +20,7 @@ from countersign.api.errors import Problem
 from countersign.api.limits import MAX_DEPTH, check_depth
 from countersign.runtime.embedded.services import Services
 from countersign.store import tables as t
+from countersign.store.roles import API
 from countersign.store.session import Database
 from tests.people import Office
 
@@ -29,7 +30,7 @@ JSON = {"Content-Type": "application/json"}
 @asynccontextmanager
 async def an_api(services: Services, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
     """The application in this process, on the real record, with other settings."""
-    app = create_app(services.settings(**settings))
+    app = create_app(services.settings(API, **settings))
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://countersign.example") as client:

@@ -18,6 +18,7 @@ from countersign.api.app import _ROUTES, create_app
 from countersign.api.privileges import BY_ROUTE, MATRIX, Party, Privilege, Verdict, as_markdown
 from countersign.domain.agreement import ProgrammeAgreement
 from countersign.runtime.embedded.services import Services
+from countersign.store.roles import API
 from countersign.store.session import Database
 from tests.amendments import shifted
 from tests.journeys.journey import Journey
@@ -317,7 +318,7 @@ async def _of_stream(world: World, path: str, who: str | None) -> str:
 
 def routes(services: Services) -> set[tuple[str, str]]:
     """Every route below /v1, as the application has them, documented or not."""
-    paths = create_app(services.settings()).openapi()["paths"]
+    paths = create_app(services.settings(API)).openapi()["paths"]
     documented = {
         (method.upper(), path.removeprefix("/v1"))
         for path, operations in paths.items()
@@ -344,7 +345,7 @@ async def test_every_route_has_a_row_in_the_matrix_and_every_row_a_route(service
 async def test_a_route_that_the_matrix_does_not_have_lets_nobody_in(
     office: Office, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = create_app(services.settings())
+    app = create_app(services.settings(API))
     monkeypatch.delitem(BY_ROUTE, ("GET", "/inbox"))
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app=app)

@@ -15,6 +15,7 @@ import pytest
 
 from countersign.runtime.embedded.home import Endpoints, Process
 from countersign.runtime.embedded.services import Services
+from countersign.store.roles import KEEPER
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ async def terminal(services: Services, api_urls: tuple[str, str]) -> AsyncIterat
             ui="",
             temporal_address=services.temporal_address,
             temporal_namespace=services.temporal_namespace,
-            database_url=services.database_url,
+            database_url=services.postgres.url(role=KEEPER),
             identity=next(iter(services.issuers.values())).rsplit("/", 1)[0],
             issuers=services.issuers,
             pids={},

@@ -12,6 +12,7 @@ from countersign.domain.stage import Stage
 from countersign.runtime.embedded.services import Services
 from countersign.runtime.migrate import migrate
 from countersign.store import trail
+from countersign.store.roles import KEEPER
 from countersign.store.session import Database
 from tests.cli.conftest import Ended, Terminal, run
 from tests.store.named import LONG_AGO, Named, places_of
@@ -25,6 +26,12 @@ async def url(services: Services) -> str:
     made = await services.postgres.create_database(DATABASE)
     await migrate(made)
     return made
+
+
+@pytest.fixture(scope="module")
+def keeper(services: Services, url: str) -> str:
+    """Whoever redacts connects as the keeper, and as nobody who could do more."""
+    return services.postgres.url(DATABASE, role=KEEPER)
 
 
 @pytest.fixture
@@ -42,10 +49,10 @@ async def withdrawn(database: Database, names: str | None = None) -> Named:
 
 
 async def test_what_is_due_is_listed_then_redacted_once_and_what_runs_is_left_alone(
-    url: str, own: Database
+    keeper: str, own: Database
 ) -> None:
     async def retention(*arguments: str) -> Ended:
-        return await run("retention", *arguments, COUNTERSIGN_DATABASE_URL=url)
+        return await run("retention", *arguments, COUNTERSIGN_DATABASE_URL=keeper)
 
     assert (await retention()).out == "Nothing is due.\n"
     first, second = await withdrawn(own), await withdrawn(own)
@@ -102,9 +109,9 @@ async def test_what_is_due_is_listed_then_redacted_once_and_what_runs_is_left_al
     assert running.stage() is not Stage.WITHDRAWN
 
 
-async def test_what_was_redacted_is_told_as_json(url: str, own: Database) -> None:
+async def test_what_was_redacted_is_told_as_json(keeper: str, own: Database) -> None:
     life = await withdrawn(own)
-    done = await run("retention", "--redact", "--json", COUNTERSIGN_DATABASE_URL=url)
+    done = await run("retention", "--redact", "--json", COUNTERSIGN_DATABASE_URL=keeper)
     (item,) = [one for one in done.json["items"] if one["id"] == life.id]
     assert (item["redacted"], item["kept"]) == ([life.proposal.content_hash()], [])
 

@@ -95,7 +95,7 @@ async def test_a_whole_life_is_on_record_as_the_rules_have_it(database: Database
         for matter in life.state.matters:
             seen = await initiatives.before(database, name, matter.number)
             assert seen is not None
-            assert (seen.initiative, seen.matter) == (stood, matter)
+            assert (seen.initiative, seen.seen) == (stood, initiatives.Seen(matter))
             assert seen.subject is not None
         assert (await initiatives.before(database, name, 99)) == initiatives.Before(stood, None, None)
     for name in (new_id(), "T-none"):

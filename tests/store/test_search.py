@@ -15,6 +15,7 @@ from countersign.domain.projection import Task
 from countersign.domain.proposal import Proposal
 from countersign.domain.stage import Stage
 from countersign.store import documents, initiatives, record
+from countersign.store.roles import Reader
 from countersign.store.session import Database
 from tests.domain.lives import START, holder
 from tests.people import minimal_proposal
@@ -40,7 +41,7 @@ async def titled(database: Database, **title: str) -> Steps:
 
 
 async def found(database: Database, text: str, **filters: Any) -> list[str]:
-    async with database.reading() as connection:
+    async with database.read_by(Reader("staff", "il/anybody", "il")).reading() as connection:
         return [one.id for one in await initiatives.search(connection, text=text, limit=500, **filters)]
 
 

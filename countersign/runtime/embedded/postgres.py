@@ -28,6 +28,7 @@ import psutil
 from countersign.runtime.embedded import EmbeddedError
 from countersign.runtime.embedded.children import uninterrupted
 from countersign.runtime.embedded.home import Process
+from countersign.store.roles import ROLES
 
 DATABASE: Final = "countersign"
 SUPERUSER: Final = "postgres"
@@ -75,11 +76,11 @@ class PostgresServer:
         running = self._running()
         return Process.of(running.process.pid) if running else None
 
-    def url(self, database: str = DATABASE) -> str:
-        """The SQLAlchemy URL of a database of the started server."""
+    def url(self, database: str = DATABASE, *, role: str = SUPERUSER) -> str:
+        """The SQLAlchemy URL of a database of the started server, for whoever is to be in that role."""
         if self._sockets is None:
             raise EmbeddedError("PostgreSQL has not been started")
-        return f"postgresql+asyncpg://{SUPERUSER}@/{quote(database)}?host={quote(str(self._sockets))}"
+        return f"postgresql+asyncpg://{role}@/{quote(database)}?host={quote(str(self._sockets))}"
 
     async def create_database(self, name: str, *, template: str | None = None) -> str:
         """Make a database, perhaps as a copy of another one, and give its URL; it is no fault if it is there."""
@@ -92,6 +93,7 @@ class PostgresServer:
         if running is None:
             running = self._launch()
         self._sockets = running.sockets
+        self._create_roles()
         self._create_database(DATABASE)
 
     def _initialise(self) -> None:
@@ -190,6 +192,12 @@ class PostgresServer:
         if short.is_symlink() or short.stat().st_uid != owner:
             raise EmbeddedError(f"{short} belongs to somebody else; choose a --home with a shorter path")
         return short
+
+    def _create_roles(self) -> None:
+        """Make the roles that the migrations would make without a login: whoever reaches the socket is trusted here."""
+        for role in ROLES:
+            if not self._psql(f"SELECT 1 FROM pg_roles WHERE rolname = '{role}'").strip():  # noqa: S608
+                self._psql(f"CREATE ROLE {role} LOGIN")
 
     def _create_database(self, name: str, template: str | None = None) -> None:
         quoted = name.replace("'", "''")

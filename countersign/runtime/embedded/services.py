@@ -23,13 +23,17 @@ from countersign.runtime.migrate import migrate
 from countersign.runtime.payload_keys import ensure
 from countersign.runtime.settings import Settings
 from countersign.runtime.temporal import connect, prepare_namespace
+from countersign.store.roles import WORKER
 
 _NAMESPACE: Final = "countersign"
 
 
 @dataclass(frozen=True)
 class Services:
-    """The running services, and a client of theirs; ``issuers`` is what ``Settings.issuers`` takes."""
+    """The running services, and a client of theirs; ``issuers`` is what ``Settings.issuers`` takes.
+
+    ``database_url`` is that of the owner, a superuser even; no process connects by it.
+    """
 
     home: Home
     database_url: str
@@ -41,10 +45,10 @@ class Services:
     temporal: Child
     identity: identity.Identity
 
-    def settings(self, **changes: object) -> Settings:
-        """Settings for a process that uses these services."""
+    def settings(self, role: str = WORKER, **changes: object) -> Settings:
+        """Settings for a process that uses these services, in a role of the database; a worker's unless told."""
         values: dict[str, object] = {
-            "database_url": self.database_url,
+            "database_url": self.postgres.url(role=role),
             "temporal_address": self.temporal_address,
             "temporal_namespace": self.temporal_namespace,
             "payload_keys": self.home.payload_keys,

@@ -32,6 +32,7 @@ from countersign.runtime.migrate import migrate
 from countersign.runtime.payload_keys import ensure
 from countersign.runtime.settings import Settings
 from countersign.runtime.temporal import KEYLESS, connect, prepare_namespace
+from countersign.store.roles import API, KEEPER, WORKER
 
 DEFAULT_PORT: Final = 8080
 
@@ -96,7 +97,6 @@ class Stack:
         began = monotonic()
         stack.push_async_callback(self._postgres.stop)
         await self._postgres.start()
-        database_url = self._postgres.url()
         self._note("postgres", self._postgres.process())
         self._watch(stack, self._keep_postgres())
         self._report(f"postgres: ready in {monotonic() - began:.1f} s")
@@ -123,12 +123,12 @@ class Stack:
         )
 
         began = monotonic()
-        await migrate(database_url)
+        await migrate(self._postgres.url())
         self._report(f"schema: up to date in {monotonic() - began:.1f} s")
 
         agreement = agreement_with_keys(self.home, resources.default_agreement())
         settings = Settings(
-            database_url=database_url,
+            database_url=self._postgres.url(role=WORKER),
             temporal_address=address,
             temporal_namespace=_NAMESPACE,
             issuers=identity.served_at(base),
@@ -139,7 +139,7 @@ class Stack:
 
         environment = {
             VARIABLE: str(self.home.path),
-            "COUNTERSIGN_DATABASE_URL": database_url,
+            "COUNTERSIGN_DATABASE_URL": settings.database_url,
             "COUNTERSIGN_TEMPORAL_ADDRESS": address,
             "COUNTERSIGN_TEMPORAL_NAMESPACE": _NAMESPACE,
             "COUNTERSIGN_PAYLOAD_KEYS": str(ensure(self.home.payload_keys)),
@@ -156,7 +156,8 @@ class Stack:
         ours = [sys.executable, "-m", "countersign"]
         polled = partial(_is_polled, client, settings.task_queue)
         await self._child(stack, "worker", [*ours, "worker"], polled, environment)
-        await self._child(stack, "api", [*ours, "api"], partial(_answers, f"{api}/health/ready"), environment)
+        as_api = environment | {"COUNTERSIGN_DATABASE_URL": self._postgres.url(role=API)}
+        await self._child(stack, "api", [*ours, "api"], partial(_answers, f"{api}/health/ready"), as_api)
 
         endpoints = Endpoints(
             supervisor=Process.of(os.getpid()),
@@ -164,7 +165,7 @@ class Stack:
             ui=ui,
             temporal_address=address,
             temporal_namespace=_NAMESPACE,
-            database_url=database_url,
+            database_url=self._postgres.url(role=KEEPER),
             identity=base,
             issuers=dict(settings.issuers),
             pids={name: one.pid for name, one in self._processes.items()},
