@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,11 +16,12 @@ from sqlalchemy import text
 
 from countersign.domain import matter as matters
 from countersign.domain.agreement import MatterKind
+from countersign.domain.canonical import content_hash
 from countersign.domain.mandate import Mandate
 from countersign.domain.matter import Response
 from countersign.domain.stage import Stage
 from countersign.runtime.embedded.services import Services
-from countersign.store import claims, drafts, initiatives, mandates, record, refusals, statements
+from countersign.store import claims, documents, drafts, initiatives, mandates, record, refusals, statements
 from countersign.store.drafts import Draft
 from countersign.store.roles import API, WORKER, Reader
 from countersign.store.session import Database
@@ -191,6 +193,9 @@ async def funded(services: Services, database: Database, scene: Scene) -> list[S
         await life.prepare(database)
         for step in life.steps:
             assert await record.append(database, step) == ()
+        async with database.transaction() as connection:
+            for document in life.drawn_up.values():
+                await documents.keep(connection, content_hash(document), document)
         lives.append(life)
     return lives
 
@@ -357,7 +362,7 @@ async def test_the_api_writes_into_no_initiatives_trail(
 
 
 async def test_a_document_is_there_for_whoever_sees_an_initiative_that_names_it(
-    api: Api, scene: Scene
+    api: Api, scene: Scene, funded: list[Steps]
 ) -> None:
     body = {"made": new_id()}
     content = "sha256:" + "7" * 64
@@ -365,14 +370,29 @@ async def test_a_document_is_there_for_whoever_sees_an_initiative_that_names_it(
     query = "SELECT body ->> 'made' FROM document WHERE content_hash = $1"
     seen = {who: await api.texts(who, query, content) for who in EVERYBODY}
     assert {who for who, found in seen.items() if found} == {"il", "az", "auditor"}
+    # Content that is there stays as it is.
+    await api.rows("applicant", "SELECT keep_document($1, '{}')", content)
+    assert await api.texts("il", query, content) == [body["made"]]
     subject = scene.mine.state.matters[-1].content_hash
     for who in ("applicant", "il", "auditor"):
         assert await api.texts(who, "SELECT 1 FROM document WHERE content_hash = $1", subject) == ["1"], who
     for who in ("somebody else", "nobody"):
         assert await api.texts(who, "SELECT 1 FROM document") == []
-    # Content that is there stays as it is.
-    await api.rows("applicant", "SELECT keep_document($1, '{}')", content)
-    assert await api.texts("il", query, content) == [body["made"]]
+    # Whatever the record of theirs names, down to the decisions and what was drawn up after them.
+    life = funded[0]
+    named = set(
+        re.findall(r"sha256:[0-9a-f]{64}", " ".join(one.model_dump_json() for one in life.state.matters))
+    )
+    named |= {
+        one for entry in life.entries for one in re.findall(r"sha256:[0-9a-f]{64}", json.dumps(entry.body))
+    }
+    query = "SELECT content_hash FROM document WHERE content_hash = ANY ($1)"
+    kept = set(await api.texts("auditor", query, list(named)))
+    assert {one.decision for one in life.state.matters if one.decision} <= kept
+    assert {content_hash(document) for document in life.drawn_up.values()} <= kept
+    assert set(await api.texts("applicant", query, list(named))) == kept
+    own = [one.decision for one in life.state.matters if one.decision]
+    assert await api.texts("stranger", query, own) == []
 
 
 async def test_the_text_of_titles_is_searched_among_what_the_reader_sees(api: Api, scene: Scene) -> None:

@@ -156,16 +156,19 @@ $$
 """
 
 NAMES_DOCUMENT: Final = """
-CREATE FUNCTION names_document(hash text) RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER
+CREATE FUNCTION names_document(wanted text) RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
     -- Whether anything in the record of an applicant's own initiatives names that document: a proposal or report of
     -- theirs, what is before the directorates, what the trail says was decided, drawn up, certified or claimed.
     SELECT EXISTS (
         SELECT FROM public.proposal_version v
-        WHERE v.initiative_id = ANY (public.own_initiatives()) AND v.content_hash = hash
+        WHERE v.initiative_id = ANY (public.own_initiatives()) AND v.content_hash = wanted
+    ) OR EXISTS (
+        SELECT FROM public.matter m
+        WHERE m.initiative_id = ANY (public.own_initiatives()) AND wanted IN (m.content_hash, m.body ->> 'decision')
     ) OR EXISTS (
         SELECT FROM public.audit_entry e WHERE e.initiative_id = ANY (public.own_initiatives())
-        AND (e.subject = hash OR strpos(e.body::text, '"' || hash || '"') > 0)
+        AND (e.subject = wanted OR strpos(e.body::text, '"' || wanted || '"') > 0)
     )
 $$
 """
