@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import json
@@ -25,7 +24,6 @@ from countersign.domain.commands import fingerprint
 from countersign.domain.ids import workflow_id
 from countersign.domain.matter import SignOff
 from countersign.runtime import payload_keys
-from countersign.runtime.embedded import temporal_server
 from countersign.runtime.embedded.services import Services
 from countersign.runtime.histories import payloads
 from countersign.runtime.payload_codec import KEY_ID, is_encrypted
@@ -33,6 +31,7 @@ from countersign.store.roles import API
 from countersign.store.session import Database
 from tests.api.test_refusals import recorded_refusal
 from tests.api.test_tokens import expired, for_another_audience, of_a_foreign_issuer
+from tests.at_rest import shown
 from tests.conftest import UI
 from tests.people import Office
 
@@ -360,34 +359,13 @@ async def test_a_cookie_is_given_for_a_readers_token_only_and_on_the_page_itself
 # ---- Temporal's own command line
 
 
-async def temporal(services: Services, *arguments: str) -> str:
-    """What ``temporal`` prints."""
-    process = await asyncio.create_subprocess_exec(
-        str(temporal_server.binary()),
-        *arguments,
-        *("--address", services.temporal_address, "--namespace", services.temporal_namespace),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env=temporal_server.environment(services.home),
-    )
-    out, _ = await process.communicate()
-    assert process.returncode == 0, out.decode()
-    return out.decode()
-
-
 async def test_an_auditor_reads_a_history_with_temporals_own_command_line(
     office: Office, services: Services, initiative: str
 ) -> None:
-    show = ("workflow", "show", "--workflow-id", workflow_id(initiative), "--output", "json")
-
-    async def told(*more: str) -> str:
-        shown = WorkflowHistory.from_json("", await temporal(services, *show, *more))
-        return " ".join(str(one.data) for event in shown.events for one in payloads(event))
-
     token = office.token("il-auditor")
     endpoint = ("--codec-endpoint", f"{office.urls[0]}/v1/codec", "--codec-auth", f"Bearer {token}")
-    assert "applicants/il-lead" in await told(*endpoint)
-    assert "applicants/il-lead" not in await told()
+    assert "applicants/il-lead" in await shown(services.temporal_address, initiative, *endpoint)
+    assert "applicants/il-lead" not in await shown(services.temporal_address, initiative)
 
 
 # ---- what else reads, and what is never encrypted

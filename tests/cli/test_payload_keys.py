@@ -18,7 +18,7 @@ import pytest
 from countersign.runtime import payload_keys
 from countersign.runtime.embedded.home import Endpoints
 from countersign.runtime.embedded.ports import free_ports
-from tests.at_rest import found_in
+from tests.at_rest import found_in, shown
 from tests.cli.conftest import environment, run
 from tests.people import example
 
@@ -147,10 +147,19 @@ async def test_the_embedded_default_keeps_its_keys_and_goes_on_with_another_one(
         file.write_text(json.dumps(example("water-loss-detection")))
         submitted = await command("submit", str(file), who="il-lead")
         one = submitted["id"]
-        await command("sign", one, "approve", "--comment", comment, who="il-legal")
-        assert found_in(place, {comment, "il/il-legal", submitted["reference"], "InitiativeWorkflow"}) == {
-            "InitiativeWorkflow"
-        }
+        token = (await run("token", "il-legal", "--home", place)).out.strip()
+        said = ("sign", one, "approve", "--comment", comment, "--url", endpoints.api)
+        signed = await run(*said, COUNTERSIGN_TOKEN=token)
+        assert signed.status == 0, signed
+        secret = {comment, token, "il/il-legal", submitted["reference"], "water-loss"}
+        assert found_in(place, {*secret, "InitiativeWorkflow"}) == {"InitiativeWorkflow"}
+        assert comment not in await shown(endpoints.temporal_address, one)
+        auditor = (await run("token", "az-auditor", "--home", place)).out.strip()
+        authorised = ("--codec-endpoint", f"{endpoints.api}/v1/codec", "--codec-auth", f"Bearer {auditor}")
+        readable = await shown(endpoints.temporal_address, one, *authorised)
+        assert [
+            text for text in (comment, "il/il-legal", submitted["reference"]) if text not in readable
+        ] == []
         async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
             ui = (await client.get(f"{endpoints.ui}/api/v1/settings")).json()
             assert ui["Codec"]["Endpoint"] == f"{endpoints.api}/v1/codec"
@@ -165,9 +174,9 @@ async def test_the_embedded_default_keeps_its_keys_and_goes_on_with_another_one(
     async with up(place):
         await command("sign", one, "approve", "--comment", comment, who="az-officer")
         read = await command("history", one, who="az-auditor")
-        said = " ".join(sentence["sentence"] for sentence in read["items"])
-        assert "il/il-legal sent sign_off (matter 1, approve)" in said
-        assert "az/az-officer sent sign_off (matter 1, approve)" in said
+        told = " ".join(sentence["sentence"] for sentence in read["items"])
+        assert "il/il-legal sent sign_off (matter 1, approve)" in told
+        assert "az/az-officer sent sign_off (matter 1, approve)" in told
         raw = json.dumps(await command("history", one, "--temporal-json", who="il-auditor"))
         assert "binary/encrypted" not in raw
         assert found_in(place, {comment, *rotated["keys"]}) == set(rotated["keys"])

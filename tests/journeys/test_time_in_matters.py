@@ -64,7 +64,7 @@ async def test_the_office_that_a_silent_one_escalates_to_is_told_and_signs_nothi
     assert theirs["sides"]["il"]["escalated_to"] is None
 
     async def told(who: str) -> list[str]:
-        inbox = (await office.get(who, "/v1/inbox"))["items"]
+        inbox = (await office.get(who, "/v1/inbox?limit=200"))["items"]
         return [one["task"] for one in inbox if one["initiative"] == journey.id]
 
     assert await told("il-head") == ["escalated"]
