@@ -169,6 +169,21 @@ async def test_what_proves_nothing_is_put_on_record_so_often_and_keeps_nobody_ou
     assert proven.status_code == 200  # from the same address
 
 
+async def test_what_is_refused_before_anybody_proves_anything_is_put_on_record_no_oftener(
+    services: Services, database: Database
+) -> None:
+    async with an_api(services, unproven_per_minute=3) as client:
+        before = await refusals(database)
+        answers = [
+            *[await client.get("/v1/nowhere") for _ in range(2)],
+            *[await client.post("/v1/proposals", content=nested(MAX_DEPTH + 1), headers=JSON) for _ in "ab"],
+            *[await client.post("/v1/proposals", content=b"{", headers=JSON) for _ in "ab"],
+        ]
+        after = await refusals(database)
+    assert [one.status_code for one in answers] == [404, 404, 400, 400, 400, 400]
+    assert after - before == 3
+
+
 # ---- what answers tell a browser
 
 
