@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from fastapi import FastAPI, Request, Response
@@ -16,6 +16,9 @@ from countersign.domain.errors import CODES, RuleBroken
 from countersign.runtime.payload_codec import PayloadRefused
 from countersign.store import refusals
 from countersign.store.session import RecordAway
+
+if TYPE_CHECKING:
+    from countersign.api.limits import Rates
 
 log = structlog.get_logger(__name__)
 
@@ -105,6 +108,8 @@ async def _record(request: Request, problem: Problem) -> None:
     log.info("request_refused", code=problem.code, status=problem.status, person=person, request=request_id)
     if problem.code in ("unavailable", "internal", "rate_limited"):
         return  # the log has it; a flood of them must not become one of rows
+    if person is None and problem.code != "unauthenticated" and not await _may_record(request):
+        return
     try:
         async with request.app.state.database.transaction() as connection:
             await refusals.record(
@@ -120,6 +125,16 @@ async def _record(request: Request, problem: Problem) -> None:
     except RecordAway as error:
         # The refusal stands all the same; the log line above has it.
         log.warning("refusal_not_recorded", error=type(error).__name__)
+
+
+async def _may_record(request: Request) -> bool:
+    """Whether what comes from an address without a proof is still put on record; the door counts for itself."""
+    rates: Rates = request.app.state.rates
+    try:
+        await rates.count_unproven(request.client.host if request.client else "")
+    except Problem:
+        return False
+    return True
 
 
 def _places(error: RequestValidationError) -> list[dict[str, str]]:

@@ -25,7 +25,8 @@ MAX_DEPTH: Final = 32
 BODY_SECONDS: Final = 30.0
 """Within which a body is there whole: who sends it byte by byte holds a connection, and nothing else."""
 
-_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
+_STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+"""Possessive: a string of two million bytes is gone over once, and no place in it is kept to come back to."""
 
 
 async def read_body(receive: Receive, limit: int = MAX_BODY) -> bytes | None:
@@ -60,9 +61,14 @@ def too_large(limit: int) -> Problem:
 def check_depth(body: bytes) -> None:
     """Refuse JSON whose lists and objects lie deeper inside each other than :data:`MAX_DEPTH`.
 
+    It is counted in UTF-8, the only form in which JSON is exchanged (RFC 8259, section 8.1). What reads a body would
+    take UTF-16 and UTF-32, too: in them there is always a byte of zero, in UTF-8 never.
+
     Raises:
         Problem: ``invalid``.
     """
+    if b"\0" in body:
+        raise Problem("invalid", "the body is not JSON in UTF-8", status=400)
     depth = 0
     for found in _STRUCTURE.finditer(body):
         mark = found[0]

@@ -95,6 +95,9 @@ def rescheduled(
 ) -> tuple[ReportScheduled, ...]:
     """The reports under a version: those that have come stay, the later ones are cut anew.
 
+    A period on which a new report would be late already is reported with the next one: nobody is late, and nothing is
+    suspended, over what was not asked for in its time.
+
     Raises:
         RuleBroken: ``invalid``, when it would end before now, leave no report to come, or name a milestone in the past.
     """
@@ -111,15 +114,19 @@ def rescheduled(
         raise RuleBroken("invalid", f"its reports up to {reported.isoformat()} have come or are waived")
     known = {(one.milestone, one.ends_at) for one in state.reports}
     told = {one.milestone for one in kept}
-    scheduled, since = list(map(_scheduled, kept)), reported
+    scheduled = list(map(_scheduled, kept))
     for one in planned:
         if (one.milestone is None and one.ends_at <= reported) or one.milestone in told - {None}:
             continue
-        if one.milestone is not None and one.ends_at <= now and (one.milestone, one.ends_at) not in known:
+        is_new = (one.milestone, one.ends_at) not in known
+        if one.milestone is not None and is_new and one.ends_at <= now:
             raise RuleBroken("invalid", f"the month of milestone {one.milestone!r} is past already")
+        if one.milestone is None and is_new and due[one.ends_at] <= now and not one.final:
+            continue
+        earlier = [other.ends_at for other in scheduled if other.milestone is None]
+        since = max((end for end in earlier if end < one.ends_at), default=planned[0].starts_at)
         moved = {"number": len(scheduled) + 1, "starts_at": since, "due_at": due[one.ends_at]}
         scheduled.append(ReportScheduled(**one.model_dump() | moved))
-        since = since if one.milestone is not None else one.ends_at
     last = len(scheduled)
     return tuple(one.model_copy(update={"final": one.number == last}) for one in scheduled)
 

@@ -73,20 +73,29 @@ def untold(reports: Reports) -> Reports:
 
 
 def rescheduled(reports: Reports, schedule: tuple[ReportScheduled, ...], at: datetime) -> Reports:
-    """The reports by another schedule. One that falls due later now is not late any more, and nobody was told of it."""
+    """The reports by another schedule. One that falls due later now is not late any more, and nobody was told of it.
+
+    A side that did without one did so for what that one was on: not for another that has its number now.
+    """
     known = {one.number: one for one in reports}
 
     def moved(one: ReportScheduled) -> ReportDue:
         was = known.get(one.number)
-        if was is None:
+        if was is None or was.milestone != one.milestone:
             return ReportDue(**one.model_dump())
         now = was.model_copy(update=dict(one))
+        if was.is_open and _is_on(now) != _is_on(was):
+            now = now.model_copy(update={"waived_by": None})
         if now.due_at != was.due_at and now.due_at > at:
             state = ReportState.SCHEDULED if was.state is ReportState.OVERDUE else was.state
             return now.model_copy(update={"state": state, "is_late": False, **_UNTOLD})
         return was if now == was else now
 
     return tuple(map(moved, schedule))
+
+
+def _is_on(report: ReportDue) -> tuple[datetime, datetime, ReportKind]:
+    return report.starts_at, report.ends_at, report.kind
 
 
 def _reinstated(reports: Reports, fact: Reinstated) -> Reports:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -85,6 +86,25 @@ def test_depth_is_that_of_the_json_whatever_stands_in_its_strings(value: Any, mo
         check_depth(body)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_json_is_in_utf_8_so_that_nothing_hides_its_depth(encoding: str) -> None:
+    # The middle byte of U+2200 is a quotation mark to whoever reads UTF-16 as if it were UTF-8.
+    body = '["\u2200", ' + "[" * 200 + "]" * 201
+    assert depth_of(json.loads(body.encode(encoding))) == 201
+    with pytest.raises(Problem, match="not JSON in UTF-8"):
+        check_depth(body.encode(encoding))
+
+
+def test_a_string_as_long_as_a_body_may_be_costs_no_memory_to_look_through() -> None:
+    for inner in (b"a", b"\\n"):
+        body = b'["' + inner * (limits.MAX_BODY // len(inner)) + b'"]'
+        tracemalloc.start()
+        check_depth(body)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 2 * len(body)
+
+
 # ---- time
 
 
@@ -148,6 +168,21 @@ async def test_what_proves_nothing_is_put_on_record_so_often_and_keeps_nobody_ou
     assert [one.status_code for one in answers] == [401] * 3 + [429] * 3
     assert after - before == 3
     assert proven.status_code == 200  # from the same address
+
+
+async def test_what_is_refused_before_anybody_proves_anything_is_put_on_record_no_oftener(
+    services: Services, database: Database
+) -> None:
+    async with an_api(services, unproven_per_minute=3) as client:
+        before = await refusals(database)
+        answers = [
+            *[await client.get("/v1/nowhere") for _ in range(2)],
+            *[await client.post("/v1/proposals", content=nested(MAX_DEPTH + 1), headers=JSON) for _ in "ab"],
+            *[await client.post("/v1/proposals", content=b"{", headers=JSON) for _ in "ab"],
+        ]
+        after = await refusals(database)
+    assert [one.status_code for one in answers] == [404, 404, 400, 400, 400, 400]
+    assert after - before == 3
 
 
 # ---- what answers tell a browser

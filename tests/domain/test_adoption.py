@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from countersign.domain.facts import ACTIONS
 from countersign.domain.initiative import replay
 from countersign.domain.matter import Response
 from countersign.domain.papers import amendment_document
+from countersign.domain.reporting import ReportState
 from countersign.domain.schedule import add_months
 from countersign.domain.stage import Stage
 from tests.domain.lives import Life, active_life, holder, two_sides, with_chain
@@ -163,3 +165,47 @@ def test_a_suspension_that_comes_before_the_decision_does_not_stop_it() -> None:
     assert life.stage() is Stage.SUSPENDED
     life.all_sign()
     assert life.state.terms.version == agreement.version
+
+
+def every(life: Life, months: int) -> ProgrammeAgreement:
+    """A later version with a report every so many months."""
+    return newer(life, reporting=life.agreement.reporting.model_copy(update={"period_months": months}))
+
+
+def test_nobody_is_late_with_a_report_that_was_not_asked_for_in_its_time() -> None:
+    life = active_life()
+    start = life.state.reports[0].starts_at
+    life.pass_time(add_months(start, 5) - life.now)
+    life.adopt(every(life, 1))
+    life.all_sign()
+    life.pass_time(timedelta(0))
+    # Those on the first four months would have been due already: the first that is to come is on these, too.
+    first = life.state.reports[0]
+    assert (first.starts_at, first.ends_at) == (start, add_months(start, 5))
+    assert (first.state, first.due_at > life.now) == (ReportState.SCHEDULED, True)
+    assert life.stage() is Stage.ACTIVE
+    assert len(life.state.reports) == 14
+    assert [one.report for one in life.state.tranches] == [None, *range(1, 14), None]
+
+
+def test_a_report_that_is_late_stays_so_where_the_newer_version_asks_for_it_too() -> None:
+    life = active_life()
+    start, due = life.state.reports[0].starts_at, life.state.reports[0].due_at
+    life.pass_time(due + timedelta(days=1) - life.now)
+    life.adopt(every(life, 3))
+    life.all_sign()
+    first = life.state.reports[0]
+    assert (first.starts_at, first.due_at, first.state) == (start, due, ReportState.OVERDUE)
+
+
+def test_a_side_that_did_without_a_report_is_asked_again_once_it_is_on_another_time() -> None:
+    life = active_life()
+    assert life.waive(1, "il").status == "counted"
+    life.adopt(every(life, 12))
+    life.all_sign()
+    assert life.state.reports[0].waived_by is None
+    states = []
+    for side in ("az", "il"):
+        assert life.waive(1, side).status == "counted"
+        states.append(life.state.reports[0].state)
+    assert states == [ReportState.SCHEDULED, ReportState.WAIVED]
