@@ -342,6 +342,7 @@ class AmendmentAsked(FromMessage):
     due: tuple[DueDate, ...] = ()
     matter: int | None = None
     terms: Terms | None = None
+    signed: str | None = None
 
 
 class VersionInForce(Fact):

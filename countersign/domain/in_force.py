@@ -16,6 +16,7 @@ from countersign.domain.agreement import Terms
 from countersign.domain.amendment import Amendment, DueDate, Weight
 from countersign.domain.amounts import Amount, split
 from countersign.domain.budget import Lack
+from countersign.domain.canonical import content_hash
 from countersign.domain.errors import RuleBroken
 from countersign.domain.facts import (
     AmendmentMade,
@@ -56,6 +57,26 @@ class Follows(NamedTuple):
 def version_of(state: InitiativeState, amendment: Amendment) -> Version:
     """What would be in force if the amendment took effect."""
     return Version(amendment.summary or state.proposal, amendment.terms or state.terms)
+
+
+def signed_hash(brings: Follows) -> str:
+    """A digest of what a version brings, as far as whoever decides on it reads it: reports, and amounts of tranches."""
+    return content_hash(
+        {
+            "reports": [one.model_dump(mode="json") for one in brings.reports],
+            "tranches": [
+                {
+                    "number": one.number,
+                    "trigger": one.trigger,
+                    "report": one.report,
+                    "amounts": {
+                        side: [str(amount) for amount in share.amounts] for side, share in one.shares.items()
+                    },
+                }
+                for one in brings.tranches
+            ],
+        }
+    )
 
 
 def follows(state: InitiativeState, version: Version, due: tuple[DueDate, ...], now: datetime) -> Follows:
@@ -112,7 +133,7 @@ def rescheduled(
     if end <= reported:
         # A period is waived before it ends, too. The accounts rest on a final report that is still to come.
         raise RuleBroken("invalid", f"its reports up to {reported.isoformat()} have come or are waived")
-    known = {(one.milestone, one.ends_at) for one in state.reports}
+    known = {(one.milestone, one.ends_at): one.due_at for one in state.reports}
     told = {one.milestone for one in kept}
     scheduled = list(map(_scheduled, kept))
     for one in planned:
@@ -125,7 +146,11 @@ def rescheduled(
             continue
         earlier = [other.ends_at for other in scheduled if other.milestone is None]
         since = max((end for end in earlier if end < one.ends_at), default=planned[0].starts_at)
-        moved = {"number": len(scheduled) + 1, "starts_at": since, "due_at": due[one.ends_at]}
+        due_at = due[one.ends_at]
+        if due_at <= now:
+            # Less time for reports makes nobody late today.
+            due_at = max(due_at, known.get((one.milestone, one.ends_at), due_at))
+        moved = {"number": len(scheduled) + 1, "starts_at": since, "due_at": due_at}
         scheduled.append(ReportScheduled(**one.model_dump() | moved))
     last = len(scheduled)
     return tuple(one.model_copy(update={"final": one.number == last}) for one in scheduled)
@@ -369,6 +394,10 @@ def in_effect(state: InitiativeState, amendment: Amendment, now: datetime) -> li
     if summary is None:
         raise RuleBroken("invalid", "the amendment is settled already")
     brings = follows(state, version_of(state, amendment), amendment.due, now)
+    if amendment.signed is not None and signed_hash(brings) != amendment.signed:
+        raise RuleBroken(
+            "invalid", "reports or payments have changed what follows from it: it is to be asked anew"
+        )
     kind = AmendmentNotified if amendment.weight is Weight.MINOR else AmendmentMade
     fact = kind(
         number=amendment.number,

@@ -209,3 +209,46 @@ def test_a_side_that_did_without_a_report_is_asked_again_once_it_is_on_another_t
         assert life.waive(1, side).status == "counted"
         states.append(life.state.reports[0].state)
     assert states == [ReportState.SCHEDULED, ReportState.WAIVED]
+
+
+def test_what_every_side_signed_comes_into_force_or_nothing_does() -> None:
+    """The funding agreements were drawn up when it was asked: others would be in force than were signed."""
+    life = active_life()
+    life.pass_time(life.state.reports[0].ends_at - timedelta(days=10) - life.now)
+    four = newer(life, reporting=life.agreement.reporting.model_copy(update={"period_months": 4}))
+    assert life.adopt(four).status == "counted"
+    life.pass_time(timedelta(days=11))
+    matter = life.open_matter()
+    life.report(1)
+    life.all_sign()
+    before = life.state
+    for side in life.sides:
+        life.carry(side, matter=matter)
+    rejected = life.state.amendments[-1]
+    assert (rejected.state, life.state.terms) == (AmendmentState.REJECTED, before.terms)
+    assert (life.state.reports, life.state.tranches) == (before.reports, before.tranches)
+    assert life.entries[-1].body["reason"].endswith("it is to be asked anew")
+    assert life.adopt(four).status == "counted"
+    life.all_sign()
+    assert life.state.terms == four.terms()
+    drawn_up = [one["number"] for one in life.drawn_up["il"]["tranches"]]
+    assert drawn_up == [one.number for one in life.state.tranches]
+
+
+def test_less_time_for_reports_makes_nobody_late_on_the_day_it_is_adopted() -> None:
+    life = active_life()
+    first = life.state.reports[0]
+    life.pass_time(first.ends_at + timedelta(days=20) - life.now)
+    brings = in_force.rescheduled(
+        life.state,
+        in_force.Version(
+            life.state.proposal,
+            life.state.terms.model_copy(
+                update={"deadlines": life.state.terms.deadlines.model_copy(update={"report": 5})}
+            ),
+        ),
+        {one.ends_at: one.ends_at + timedelta(days=7) for one in life.state.reports},
+        life.now,
+    )
+    assert brings[0].due_at == first.due_at > life.now
+    assert brings[1].due_at == life.state.reports[1].ends_at + timedelta(days=7)

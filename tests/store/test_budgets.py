@@ -51,7 +51,7 @@ async def approved(
     database: Database, agreement: ProgrammeAgreement, asked: int = ASKED
 ) -> tuple[Steps, Step]:
     """An initiative on record up to its approval, and the step that would reserve its money."""
-    body = minimal_proposal()
+    body = minimal_proposal(agreement=agreement.id)
     body["budget"][0]["amount"]["minor"] = asked
     life = Steps(agreement, Proposal.model_validate(body))
     life.begin().reach(Stage.CONTRACTING)
