@@ -55,7 +55,8 @@ async def measure(measured: Measured, quick: bool) -> list[Row]:
     await work.prepare()
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(measured.process("worker", "-m", "countersign", "worker"))
-        await stack.enter_async_context(measured.process("bare worker", "-m", "benchmarks.bare"))
+        compared = measured.process("bare worker", "-m", "benchmarks.bare", **measured.as_owner)
+        await stack.enter_async_context(compared)
         for queue in (QUEUE, bare.QUEUE):
             await measured.polled(queue)
         contest = _Contest(measured, work)

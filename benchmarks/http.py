@@ -60,7 +60,7 @@ async def measure(measured: Measured, quick: bool) -> list[Row]:
     """Reads and sign-offs of both."""
     async with (
         measured.process("worker", "-m", "countersign", "worker"),
-        measured.process("bare worker", "-m", "benchmarks.bare"),
+        measured.process("bare worker", "-m", "benchmarks.bare", **measured.as_owner),
     ):
         return await _hold(measured, quick)
 
@@ -110,7 +110,9 @@ async def _programs(measured: Measured) -> AsyncIterator[tuple[Side, Side]]:
             COUNTERSIGN_ISSUERS=issuers,
             COUNTERSIGN_DATABASE_URL=measured.services.postgres.url(role=API),
         ),
-        measured.process("bare api", "-m", "benchmarks.bare_api", COUNTERSIGN_PORT=str(bare.port)),
+        measured.process(
+            *("bare api", "-m", "benchmarks.bare_api"), COUNTERSIGN_PORT=str(bare.port), **measured.as_owner
+        ),
     ):
         for side in (ours, bare):
             await _ready(side)

@@ -84,6 +84,11 @@ class Measured:
             "COUNTERSIGN_PAYLOAD_KEYS": str(settings.payload_keys),
         }
 
+    @property
+    def as_owner(self) -> dict[str, str]:
+        """What a program that is compared with has set: it makes a table of its own, which no process of ours may."""
+        return {"COUNTERSIGN_DATABASE_URL": self.services.database_url}
+
     async def polled(self, queue: str) -> None:
         """Wait until somebody serves a task queue."""
         request = DescribeTaskQueueRequest(

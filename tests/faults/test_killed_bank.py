@@ -39,7 +39,7 @@ async def dying(
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """The process whose children kill themselves."""
     env = os.environ | {
-        "COUNTERSIGN_DATABASE_URL": services.database_url,
+        "COUNTERSIGN_DATABASE_URL": services.settings().database_url,
         "COUNTERSIGN_PAYMENT_OUTBOX": str(outbox),
         "COUNTERSIGN_SIGNING_KEYS": str(accounts),
     }

@@ -279,11 +279,23 @@ async def test_no_role_becomes_another(services: Services, role: str, another: s
             await connection.execute(f"SET ROLE {another}")
 
 
-async def test_row_security_cannot_be_turned_off_by_whom_it_holds_for(services: Services) -> None:
+async def test_row_security_cannot_be_turned_off_by_whom_it_holds_for(
+    services: Services, signed: Steps
+) -> None:
     async with connected(services, API) as connection:
         await connection.execute("SET row_security = off")
         with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
             await connection.fetch("SELECT * FROM initiative")
+        # Nor does it open the views and functions that have their owner's rights.
+        assert await connection.fetchval("SELECT count(*) FROM matter_seen") == 0
+        assert await connection.fetchval("SELECT initiatives_with('small project')") is None
+        async with connection.transaction():
+            await connection.execute("SELECT set_config('countersign.reader', $1, true)", OFFICER.setting)
+            assert await connection.fetchval("SELECT count(*) FROM matter_seen") > 0
+            assert not await connection.fetchval("SELECT sees_all()")
+            others = "SELECT count(*) FROM matter_seen, jsonb_array_elements(body -> 'counted') AS one"
+            assert await connection.fetchval(f"{others} WHERE one ->> 'directorate' <> 'il'") == 0
+            assert await connection.fetchval(others) > 0
 
 
 @pytest.fixture
@@ -298,6 +310,17 @@ async def one(services: Services) -> AsyncIterator[Database]:
 async def life(database: Database) -> Steps:
     made = Steps()
     made.begin()
+    await made.prepare(database)
+    for step in made.steps:
+        await record.append(database, step)
+    return made
+
+
+@pytest.fixture(scope="module")
+async def signed(database: Database) -> Steps:
+    """Something that both sides have signed."""
+    made = Steps()
+    made.begin().all_sign()
     await made.prepare(database)
     for step in made.steps:
         await record.append(database, step)
