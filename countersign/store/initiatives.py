@@ -10,7 +10,21 @@ from typing import Any, Final
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Select, Subquery, Text, and_, cast, func, or_, select, union
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Select,
+    Subquery,
+    Text,
+    Uuid,
+    and_,
+    any_,
+    cast,
+    func,
+    or_,
+    select,
+    union,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from countersign.domain.agreement import FINANCE_OFFICE
@@ -232,7 +246,9 @@ async def search(
         title = cast(t.initiative.c.title, Text)
         statement = statement.where(or_(title.ilike(pattern), t.initiative.c.reference.ilike(pattern)))
         if len(text) >= _TRIGRAM:
-            statement = statement.where(t.initiative.c.id.in_(select(func.initiatives_with(text))))
+            # An array, and so the ids are looked up by the key: in a join each title might be looked through first.
+            ids = func.array(select(func.initiatives_with(text)).scalar_subquery(), type_=ARRAY(Uuid))
+            statement = statement.where(t.initiative.c.id == any_(ids))
     if part_of is not None:
         statement = statement.where(takes_part(*part_of))
     if before is not None:
