@@ -108,7 +108,9 @@ async def until_claimed(life: Carried) -> None:
 
 async def replays(life: Carried) -> None:
     for run in await life.histories():
-        result = await replayer().replay_workflow(run, raise_on_replay_failure=False)
+        result = await replayer(converter=life.client.data_converter).replay_workflow(
+            run, raise_on_replay_failure=False
+        )
         assert result.replay_failure is None
 
 
