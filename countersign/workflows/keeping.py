@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ApplicationError, FailureError
 
 from countersign.activities.deadlines import DeadlineAnswer, DeadlineQuestion
 from countersign.activities.mandates import MandateQuestion
@@ -304,8 +304,10 @@ class Keeper:
         )
         try:
             found: Opened = await _ask("open_initiative", question, Opened)
-        except ActivityError as error:
-            if not isinstance(error.cause, ApplicationError) or error.cause.type != "not_found":
+        except FailureError as error:
+            # A local activity's error comes as it is, another's as the cause of one.
+            cause = error if isinstance(error, ApplicationError) else error.cause
+            if not isinstance(cause, ApplicationError) or cause.type != "not_found":
                 raise
             return None
         return found

@@ -48,6 +48,8 @@ async def test_both_sides_move_a_running_initiative_to_a_newer_version_and_its_d
         assert (await office.call(who, "POST", path, body=body)).json()["code"] == code
     unknown = await office.call("il-head", "POST", path, body=body | {"agreement_version": 999})
     assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
+    assert unknown.json()["detail"] == "there is no version 999 of the agreement"
+    assert (await actions(journey, "message."))[-1] == "message.refused"
     same = await office.call("il-head", "POST", path, body=body | {"agreement_version": agreement.version})
     assert (same.status_code, same.json()["code"]) == (422, "invalid")
 
