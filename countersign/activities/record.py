@@ -32,6 +32,7 @@ from countersign.domain.proposal import (
 )
 from countersign.domain.reporting import Against, Report, costs_per_partner, costs_per_side, report_faults
 from countersign.domain.schedule import ReportKind
+from countersign.domain.text import first_of
 from countersign.store import agreements, documents, record
 from countersign.store.budgets import BudgetExceeded
 from countersign.store.session import Database
@@ -169,7 +170,7 @@ class Recording:
             ineligibilities=tuple(
                 f"{one.rule}: {one.problem}" for one in ineligibilities(proposal, agreement)
             ),
-            changed=_first([one.place for one in changes]),
+            changed=first_of([one.place for one in changes]),
             administrative=bool(changes) and all(map(is_administrative, changes)),
             comparison=compare(Proposal.model_validate(before), proposal) if before is not None else None,
         )
@@ -216,14 +217,5 @@ def _deadlines(questions: list[DeadlineQuestion]) -> tuple[datetime, ...]:
     return tuple(deadline(one.calendar, one.start, one.working_days) for one in questions)
 
 
-MOST_TOLD = 20
-"""Faults, and changed places, that go into a history; the API tells all of them to whoever sends the document."""
-
-
 def _told(found: Sequence[ProposalFault]) -> tuple[str, ...]:
-    return _first([f"{one.place}: {one.problem}" for one in found])
-
-
-def _first(texts: Sequence[str]) -> tuple[str, ...]:
-    more = len(texts) - MOST_TOLD
-    return (*texts[:MOST_TOLD], *((f"and {more} more",) if more > 0 else ()))
+    return first_of([f"{one.place}: {one.problem}" for one in found])

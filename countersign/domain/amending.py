@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Final
 
 from countersign.domain import amendment, in_force, steps
 from countersign.domain.agreement import AmendmentLimits, MatterKind, Terms
@@ -24,6 +23,7 @@ from countersign.domain.papers import amendment_document
 from countersign.domain.proposal import ProposalSummary, differences
 from countersign.domain.stage import Stage
 from countersign.domain.steps import Deadlines
+from countersign.domain.text import first_of
 
 
 def ask(
@@ -149,12 +149,7 @@ def _changed_terms(before: Terms, after: Terms) -> tuple[str, ...]:
     """The places in the agreement at which the rules for a running initiative differ."""
     old, new = (one.model_dump(mode="json", exclude={"version", "content_hash"}) for one in (before, after))
     places = [f"agreement.{one.place}" for one in differences(old, new)]
-    more = len(places) - MOST_PLACES
-    return (*places[:MOST_PLACES], *((f"and {more} more",) if more > 0 else ()))
-
-
-MOST_PLACES: Final = 20
-"""Changed places that go into a trail; both versions of the agreement are on record to compare."""
+    return first_of(places)
 
 
 def may_ask(state: InitiativeState, command: AskAmendment | AdoptAgreement) -> None:

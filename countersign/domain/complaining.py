@@ -28,6 +28,7 @@ from countersign.domain.matter import Matter, Outcome
 from countersign.domain.papers import complaint_document
 from countersign.domain.payment_facts import CommitmentsReleased
 from countersign.domain.reporting import ReportDue, ReportState, Uncut
+from countersign.domain.reports import scheduled
 from countersign.domain.stage import COMPLAINABLE, COMPLAINT_DAYS, Stage
 from countersign.domain.steps import Deadlines, opened, released_by_report, void_open
 
@@ -151,24 +152,24 @@ def _schedule(reports: tuple[ReportDue, ...]) -> _Again:
     """
     cut = next((one for one in reports if one.cut_short), None)
     if cut is None or cut.uncut is None:
-        return _Again(tuple(_scheduled(one) for one in reports))
+        return _Again(tuple(scheduled(one) for one in reports))
     if cut.state is not ReportState.ACCEPTED:
         before = cut.uncut.model_dump()
-        return _Again(tuple(_scheduled(one, **before) if one is cut else _scheduled(one) for one in reports))
+        return _Again(tuple(scheduled(one, **before) if one is cut else scheduled(one) for one in reports))
     earlier, later = reports[: cut.number - 1], reports[cut.number :]
     last = later[-1].ends_at if later else cut.uncut.ends_at
     known_until = since = cut.ends_at
     began = min(cut.starts_at, known_until)  # an earlier one may have been waived before its period was over
     kept = {"starts_at": began, "final": known_until >= last, "milestone": cut.uncut.milestone}
-    again = [*map(_scheduled, earlier), _scheduled(cut, **kept)]
+    again = [*map(scheduled, earlier), scheduled(cut, **kept)]
     covered: list[int] = []
     for one in later:
         if one.ends_at <= known_until:
             covered.append(one.number)
             ends_at = since if one.milestone is None else one.ends_at
-            again.append(_scheduled(one, starts_at=min(since, ends_at), ends_at=ends_at, final=False))
+            again.append(scheduled(one, starts_at=min(since, ends_at), ends_at=ends_at, final=False))
             continue
-        again.append(_scheduled(one, starts_at=since))
+        again.append(scheduled(one, starts_at=since))
         since = since if one.milestone is not None else one.ends_at
     if not later and known_until < last:
         again.append(_rest(cut, cut.uncut))
@@ -184,8 +185,3 @@ def _rest(cut: ReportDue, before: Uncut) -> ReportScheduled:
         due_at=before.due_at,
         final=True,
     )
-
-
-def _scheduled(report: ReportDue, /, **changes: object) -> ReportScheduled:
-    kept = report.model_dump(include=set(ReportScheduled.model_fields))
-    return ReportScheduled.model_validate(kept | changes)

@@ -30,7 +30,8 @@ from countersign.domain.initiative import InitiativeState
 from countersign.domain.matter import Matter, Outcome
 from countersign.domain.payment_facts import FundingAgreementsDrawnUp
 from countersign.domain.proposal import ProposalSummary
-from countersign.domain.reporting import FINISHED, ReportDue
+from countersign.domain.reporting import FINISHED
+from countersign.domain.reports import scheduled
 from countersign.domain.schedule import Period
 from countersign.domain.stage import Stage
 
@@ -123,7 +124,7 @@ def rescheduled(
         RuleBroken: ``invalid``, when it would end before now, leave no report to come, or name a milestone in the past.
     """
     if not is_rescheduled(state, version):
-        return tuple(map(_scheduled, state.reports))
+        return tuple(map(scheduled, state.reports))
     planned = periods(state, version)
     end = planned[-1].ends_at
     kept = [one for one in state.reports if one.version or not one.is_open]
@@ -135,7 +136,7 @@ def rescheduled(
         raise RuleBroken("invalid", f"its reports up to {reported.isoformat()} have come or are waived")
     known = {(one.milestone, one.ends_at): one.due_at for one in state.reports}
     told = {one.milestone for one in kept}
-    scheduled = list(map(_scheduled, kept))
+    again = list(map(scheduled, kept))
     for one in planned:
         if (one.milestone is None and one.ends_at <= reported) or one.milestone in told - {None}:
             continue
@@ -144,20 +145,16 @@ def rescheduled(
             raise RuleBroken("invalid", f"the month of milestone {one.milestone!r} is past already")
         if one.milestone is None and is_new and due[one.ends_at] <= now and not one.final:
             continue
-        earlier = [other.ends_at for other in scheduled if other.milestone is None]
+        earlier = [other.ends_at for other in again if other.milestone is None]
         since = max((end for end in earlier if end < one.ends_at), default=planned[0].starts_at)
         due_at = due[one.ends_at]
         if due_at <= now:
             # Less time for reports makes nobody late today.
             due_at = max(due_at, known.get((one.milestone, one.ends_at), due_at))
-        moved = {"number": len(scheduled) + 1, "starts_at": since, "due_at": due_at}
-        scheduled.append(ReportScheduled(**one.model_dump() | moved))
-    last = len(scheduled)
-    return tuple(one.model_copy(update={"final": one.number == last}) for one in scheduled)
-
-
-def _scheduled(report: ReportDue) -> ReportScheduled:
-    return ReportScheduled(**report.model_dump(include=set(ReportScheduled.model_fields)))
+        moved = {"number": len(again) + 1, "starts_at": since, "due_at": due_at}
+        again.append(ReportScheduled(**one.model_dump() | moved))
+    last = len(again)
+    return tuple(one.model_copy(update={"final": one.number == last}) for one in again)
 
 
 # ---- tranches

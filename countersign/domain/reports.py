@@ -72,6 +72,12 @@ def untold(reports: Reports) -> Reports:
     return tuple(one.model_copy(update=_UNTOLD) for one in reports)
 
 
+def scheduled(report: ReportDue, /, **changes: object) -> ReportScheduled:
+    """A report as a schedule has it, with some changes."""
+    kept = report.model_dump(include=set(ReportScheduled.model_fields))
+    return ReportScheduled.model_validate(kept | changes)
+
+
 def rescheduled(reports: Reports, schedule: tuple[ReportScheduled, ...], at: datetime) -> Reports:
     """The reports by another schedule. One that falls due later now is not late any more, and nobody was told of it.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, StringConstraints
 
@@ -41,3 +42,12 @@ Note = Annotated[
     str, StringConstraints(min_length=1, max_length=1_000, strip_whitespace=True), AfterValidator(clean)
 ]
 """A condition, or evidence for one: it travels with the initiative for life, so it is short."""
+
+MOST_TOLD: Final = 20
+"""Places, and faults, that go into a trail or a history: the documents that have all of them are on record."""
+
+
+def first_of(texts: Sequence[str]) -> tuple[str, ...]:
+    """As many as are told, and how many more there are."""
+    more = len(texts) - MOST_TOLD
+    return (*texts[:MOST_TOLD], *((f"and {more} more",) if more > 0 else ()))
