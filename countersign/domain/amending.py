@@ -75,11 +75,8 @@ def planned(
         proposed = _adoption(state, command, now, examined)
     else:
         proposed = _other_version(state, command, now, examined)
-    brings = in_force.follows(state, in_force.version_of(state, proposed), proposed.due, now)
-    if proposed.terms is None:
-        return proposed
-    # Under other rules reports and tranches may be other ones altogether: what is signed is what comes, or nothing.
-    return proposed.model_copy(update={"signed": in_force.signed_hash(brings)})
+    in_force.follows(state, in_force.version_of(state, proposed), proposed.due, now)
+    return proposed
 
 
 def _other_version(

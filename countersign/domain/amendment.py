@@ -92,7 +92,7 @@ class Amendment(Model):
     ``replaces`` and ``content_hash`` are the versions of the proposal that it leads from and to, ``edition`` that of
     the funding agreements drawn up for it, ``matter`` the one that decides on it. ``summary``, ``due``, ``terms`` and
     ``funding_agreements`` are what it would bring; they are let go of once it is settled. ``terms`` are those of
-    another version of the agreement, if it leads to one; then ``signed`` is the digest of what has to follow from it.
+    another version of the agreement, if it leads to one.
     """
 
     number: int
@@ -109,7 +109,6 @@ class Amendment(Model):
     summary: ProposalSummary | None = None
     due: tuple[DueDate, ...] = ()
     terms: Terms | None = None
-    signed: str | None = None
     funding_agreements: FundingAgreements | None = None
     state: AmendmentState = AmendmentState.ASKED
 

@@ -342,7 +342,6 @@ class AmendmentAsked(FromMessage):
     due: tuple[DueDate, ...] = ()
     matter: int | None = None
     terms: Terms | None = None
-    signed: str | None = None
 
 
 class VersionInForce(Fact):

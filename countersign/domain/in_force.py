@@ -28,6 +28,7 @@ from countersign.domain.facts import (
 from countersign.domain.funding import Planned, Share, Tranche
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.matter import Matter, Outcome
+from countersign.domain.papers import amendment_document
 from countersign.domain.payment_facts import FundingAgreementsDrawnUp
 from countersign.domain.proposal import ProposalSummary
 from countersign.domain.reporting import FINISHED
@@ -58,26 +59,6 @@ class Follows(NamedTuple):
 def version_of(state: InitiativeState, amendment: Amendment) -> Version:
     """What would be in force if the amendment took effect."""
     return Version(amendment.summary or state.proposal, amendment.terms or state.terms)
-
-
-def signed_hash(brings: Follows) -> str:
-    """A digest of what a version brings, as far as whoever decides on it reads it: reports, and amounts of tranches."""
-    return content_hash(
-        {
-            "reports": [one.model_dump(mode="json") for one in brings.reports],
-            "tranches": [
-                {
-                    "number": one.number,
-                    "trigger": one.trigger,
-                    "report": one.report,
-                    "amounts": {
-                        side: [str(amount) for amount in share.amounts] for side, share in one.shares.items()
-                    },
-                }
-                for one in brings.tranches
-            ],
-        }
-    )
 
 
 def follows(state: InitiativeState, version: Version, due: tuple[DueDate, ...], now: datetime) -> Follows:
@@ -391,7 +372,8 @@ def in_effect(state: InitiativeState, amendment: Amendment, now: datetime) -> li
     if summary is None:
         raise RuleBroken("invalid", "the amendment is settled already")
     brings = follows(state, version_of(state, amendment), amendment.due, now)
-    if amendment.signed is not None and signed_hash(brings) != amendment.signed:
+    if amendment.terms is not None and not _is_signed(state, amendment, brings):
+        # Under other rules reports and tranches may be other ones altogether: what is signed is what comes, or nothing.
         raise RuleBroken(
             "invalid", "reports or payments have changed what follows from it: it is to be asked anew"
         )
@@ -412,6 +394,14 @@ def in_effect(state: InitiativeState, amendment: Amendment, now: datetime) -> li
         drawn_up = FundingAgreementsDrawnUp(**amendment.funding_agreements.model_dump())
         happened.append(Happened(drawn_up, subject=amendment.content_hash))
     return happened
+
+
+def _is_signed(state: InitiativeState, amendment: Amendment, brings: Follows) -> bool:
+    """Whether just that is in the document which every side has signed."""
+    matter = state.matter(amendment.matter or 0)
+    return matter is not None and matter.content_hash == content_hash(
+        amendment_document(state, amendment, brings)
+    )
 
 
 def rejected(amendment: Amendment, reason: str, lacking: tuple[Lack, ...] = ()) -> Happened:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from countersign.domain import funding, schedule
 from countersign.domain.agreement import MatterKind, Reporting, TranchePlan
@@ -11,11 +11,13 @@ from countersign.domain.amendment import Amendment
 from countersign.domain.amounts import Amount
 from countersign.domain.canonical import content_hash
 from countersign.domain.funding import FundingAgreements, PaymentState, Tranche
-from countersign.domain.in_force import Follows
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.proposal import ProposalSummary
 from countersign.domain.reporting import ReportState
 from countersign.domain.stage import Stage
+
+if TYPE_CHECKING:
+    from countersign.domain.in_force import Follows
 
 
 def planned_tranches(state: InitiativeState) -> tuple[Tranche, ...]:
