@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from countersign.api.dependencies import Here, InForce, Key, Me, Record, Workflows
+from countersign.api.dependencies import Bound, Here, Key, Me, Record, Workflows
 from countersign.api.errors import documented
 from countersign.api.proposals import check_proposal
 from countersign.api.schemas import Body, Page
@@ -24,7 +24,7 @@ from countersign.domain.facts import (
 from countersign.domain.model import Sha256
 from countersign.domain.proposal import Proposal
 from countersign.domain.text import Reasons
-from countersign.store import agreements, documents, trail
+from countersign.store import documents, trail
 from countersign.store.initiatives import Initiative
 from countersign.store.session import Database
 from countersign.workflows.initiative import InitiativeWorkflow
@@ -100,13 +100,11 @@ async def ask(
     key: Key,
     record: Record,
     workflows: Workflows,
-    agreement: InForce,
+    bound: Bound,
     response: Response,
 ) -> AskedView:
     """Ask for an amendment. A minor one is in force with the answer, a major one is put before every side."""
-    async with record.reading() as connection:
-        bound = await agreements.find(connection, here.agreement_id, here.agreement_version)
-    check_proposal(body.proposal, bound or agreement)
+    check_proposal(body.proposal, bound)
     content = body.proposal.content_hash()
     async with record.transaction() as connection:
         await documents.keep(connection, content, body.proposal.document_form())

@@ -12,7 +12,7 @@ from countersign.api.identity import Identity
 from countersign.api.limits import Rates
 from countersign.api.privileges import BY_ROUTE, Verdict, at_the_door
 from countersign.domain.agreement import ProgrammeAgreement
-from countersign.store import initiatives
+from countersign.store import agreements, initiatives
 from countersign.store.initiatives import Initiative
 from countersign.store.session import Database
 
@@ -44,7 +44,7 @@ async def identify(request: Request, authorization: Annotated[str | None, Header
         found = await _proven(request, authorization or _from_cookie(request))
     except Problem as problem:
         if problem.code == "unauthenticated":
-            await rates.count_unproven(request.client.host if request.client else "")
+            await rates.count_unproven(request)
         raise
     request.state.person, request.state.identity = found.person, found
     await rates.count_person(found.person)
@@ -128,6 +128,17 @@ def seen(found: Initiative | None, me: Identity) -> Initiative:
 
 
 Here = Annotated[Initiative, Depends(found_initiative)]
+
+
+async def bound_agreement(here: Here, record: Record, current: InForce) -> ProgrammeAgreement:
+    """The version of the agreement that the initiative of the path is bound to; mostly it is the one in force."""
+    if (here.agreement_id, here.agreement_version) == (current.id, current.version):
+        return current
+    async with record.reading() as connection:
+        return await agreements.find(connection, here.agreement_id, here.agreement_version) or current
+
+
+Bound = Annotated[ProgrammeAgreement, Depends(bound_agreement)]
 
 
 async def idempotency_key(

@@ -131,7 +131,7 @@ async def _may_record(request: Request) -> bool:
     """Whether what comes from an address without a proof is still put on record; the door counts for itself."""
     rates: Rates = request.app.state.rates
     try:
-        await rates.count_unproven(request.client.host if request.client else "")
+        await rates.count_unproven(request)
     except Problem:
         return False
     return True

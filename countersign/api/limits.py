@@ -9,6 +9,7 @@ from typing import Final
 from limits import RateLimitItem, parse
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from starlette.requests import Request
 from starlette.types import Message, Receive
 
 from countersign.api.errors import Problem
@@ -113,12 +114,13 @@ class Rates:
         """
         await self._count(self._person, person)
 
-    async def count_unproven(self, address: str) -> None:
-        """A request that proved nothing.
+    async def count_unproven(self, request: Request) -> None:
+        """A request that proved nothing, for the address that it came from.
 
         Raises:
             Problem: ``rate_limited``, with ``Retry-After``.
         """
+        address = request.client.host if request.client else ""
         await self._count(self._address, f"address {address}")
 
     async def _count(self, item: RateLimitItem | None, who: str) -> None:

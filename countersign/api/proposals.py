@@ -11,14 +11,14 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Body, Header, Path, Response
 from fastapi.openapi.models import Example
 
-from countersign.api.dependencies import Here, InForce, Key, Me, Record, Workflows
+from countersign.api.dependencies import Bound, Here, InForce, Key, Me, Record, Workflows
 from countersign.api.errors import Problem, documented
 from countersign.api.schemas import Answered, ProposalView, SubmittedView, VersionView
 from countersign.domain.agreement import ProgrammeAgreement
 from countersign.domain.ids import uuid7
 from countersign.domain.proposal import Proposal, differences, faults
 from countersign.runtime.resources import directory
-from countersign.store import agreements, claims, documents, initiatives
+from countersign.store import claims, documents, initiatives
 from countersign.workflows.initiative import InitiativeWorkflow
 from countersign.workflows.messages import Revise, Submit
 
@@ -142,7 +142,7 @@ async def revise(
     me: Me,
     record: Record,
     workflows: Workflows,
-    agreement: InForce,
+    bound: Bound,
     response: Response,
     if_match: Annotated[str | None, Header()] = None,
     idempotency_key: Annotated[str | None, Header(max_length=128, pattern=r"^[\x21-\x7e]+$")] = None,
@@ -153,11 +153,8 @@ async def revise(
     """
     if if_match is None:
         raise Problem("precondition_required", "send If-Match with the ETag of the version you read")
-    async with record.reading() as connection:
-        bound = await agreements.find(connection, here.agreement_id, here.agreement_version)
-    check_proposal(
-        proposal, bound or agreement
-    )  # an initiative is bound to the version under which it was submitted
+    # An initiative is bound to the version under which it was submitted, or to one that it adopted since.
+    check_proposal(proposal, bound)
     replaces, content = if_match.strip().removeprefix("W/").strip('"'), proposal.content_hash()
     if not re.fullmatch(r"sha256:[0-9a-f]{64}", replaces):
         raise Problem("precondition_failed", f"the current version is {here.content_hash}")

@@ -9,14 +9,15 @@ from fastapi import APIRouter, Body, Header, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from countersign.api.carrying_out import Number
-from countersign.api.dependencies import Here, Key, Me, Record, Workflows
+from countersign.api.dependencies import Bound, Here, Key, Me, Record, Workflows
 from countersign.api.errors import Problem, documented
 from countersign.api.identity import Identity
 from countersign.api.schemas import Answered, DraftView, Page, ReasonsBody, ReportDetail, ReportView
+from countersign.domain.agreement import ProgrammeAgreement
 from countersign.domain.canonical import content_hash
 from countersign.domain.report_titles import titles
 from countersign.domain.reporting import Report, financial_statement
-from countersign.store import agreements, documents, drafts, initiatives
+from countersign.store import documents, drafts, initiatives
 from countersign.store.drafts import Draft
 from countersign.store.initiatives import Initiative
 from countersign.workflows.initiative import InitiativeWorkflow
@@ -28,17 +29,17 @@ IfMatch = Annotated[str | None, Header(description="The ETag of the draft that t
 
 
 @router.get("", responses=documented("unauthenticated", "not_found"))
-async def reports(here: Here, record: Record) -> Page[ReportView]:
+async def reports(here: Here, bound: Bound, record: Record) -> Page[ReportView]:
     """What is due when, and what came of it."""
     async with record.reading() as connection:
-        return Page(items=await _reports(connection, here))
+        return Page(items=await _reports(connection, here, bound))
 
 
 @router.get("/{number}", responses=documented("unauthenticated", "not_found"))
-async def read(number: Number, here: Here, record: Record) -> ReportDetail:
+async def read(number: Number, here: Here, bound: Bound, record: Record) -> ReportDetail:
     """One report as it was submitted last, with the financial statement of each partner."""
     async with record.reading() as connection:
-        due = next((one for one in await _reports(connection, here) if one.number == number), None)
+        due = next((one for one in await _reports(connection, here, bound) if one.number == number), None)
         if due is None:
             raise Problem("not_found", f"there is no report {number}")
         body = await documents.find(connection, due.content_hash) if due.content_hash else None
@@ -130,12 +131,13 @@ async def discard_draft(number: Number, here: Here, me: Me, record: Record) -> N
         await drafts.discard(connection, here.id, number)
 
 
-async def _reports(connection: AsyncConnection, here: Initiative) -> list[ReportView]:
+async def _reports(
+    connection: AsyncConnection, here: Initiative, bound: ProgrammeAgreement
+) -> list[ReportView]:
     found = await initiatives.reports(connection, here.id)
-    agreement = await agreements.find(connection, here.agreement_id, here.agreement_version)
     proposal = await documents.find(connection, here.content_hash) or {}
     milestones = {one["id"]: one["title"] for one in proposal.get("milestones", ())}
-    called = titles(agreement, found, milestones) if agreement is not None else {}
+    called = titles(bound, found, milestones)
     return [ReportView(**one.model_dump(), title=called.get(one.number, {})) for one in found]
 
 

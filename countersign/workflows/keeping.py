@@ -266,18 +266,14 @@ class Keeper:
             proposal = await self._examined(command.content_hash)
         summary, deadlines = proposal.summary, None
         due: tuple[DueDate, ...] = ()
-        side = (terms or self.state.terms).sides.get(summary.lead_directorate) if summary else None
-        if summary is not None and side is not None:
-            version = in_force.Version(summary, terms or self.state.terms)
+        under_terms = terms or self.state.terms
+        if summary is not None and summary.lead_directorate in under_terms.sides:
+            version = in_force.Version(summary, under_terms)
             ends = [one.ends_at for one in in_force.periods(self.state, version)]
             matter = self._matter_questions(MatterKind.AMENDMENT, self.state, workflow.now())
             days = version.terms.deadlines.report
-            counted = await self._count(
-                [
-                    *matter,
-                    *(DeadlineQuestion(calendar=side.calendar, start=end, working_days=days) for end in ends),
-                ]
-            )
+            wanted = [(summary.lead_directorate, end, days) for end in ends]
+            counted = await self._count([*matter, *self._questions(wanted, version.terms)])
             deadlines = self._matter_deadlines(counted[: len(matter)])
             due = tuple(
                 DueDate(ends_at=end, due_at=at) for end, at in zip(ends, counted[len(matter) :], strict=True)
@@ -371,8 +367,10 @@ class Keeper:
         """The ends of so many working days of one side, counted from each start."""
         return await self._count(self._questions([(side, start, working_days) for start in starts]))
 
-    def _questions(self, wanted: list[tuple[str, datetime, int]]) -> list[DeadlineQuestion]:
-        sides = self.state.terms.sides
+    def _questions(
+        self, wanted: list[tuple[str, datetime, int]], terms: Terms | None = None
+    ) -> list[DeadlineQuestion]:
+        sides = (terms or self.state.terms).sides
         return [
             DeadlineQuestion(calendar=sides[side].calendar, start=start, working_days=days)
             for side, start, days in wanted
