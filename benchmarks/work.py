@@ -148,7 +148,8 @@ class _Life:
         self._lives.took("submit", time.perf_counter() - began)
 
     async def _decide(self, number: int) -> None:
-        matter = await self._eventually(lambda: initiatives.read_matter(self._work.database, self.id, number))
+        seen = await self._eventually(lambda: initiatives.see_matter(self._work.database, self.id, number))
+        matter = seen.matter
         for side, chain in matter.chains.items():
             for step in chain:
                 await self._send(

@@ -157,12 +157,6 @@ async def see_matter(database: Database, initiative: str, number: int) -> Seen |
     return _seen(json.loads(rows[0]["body"])) if rows else None
 
 
-async def read_matter(database: Database, initiative: str, number: int) -> Matter | None:
-    """One matter, for whoever sees all of it."""
-    found = await see_matter(database, initiative, number)
-    return None if found is None else found.matter
-
-
 def _seen(body: dict[str, Any]) -> Seen:
     return Seen(Matter.model_validate(body), tuple(body.get("sealed", ())))
 
