@@ -59,7 +59,7 @@ def workers(
         for directorate in served
     ]
     if settings.serve_initiatives:
-        recording = Recording(database, signing)
+        recording = Recording(database, signing, attached=settings.attachments_required)
         local: list[Callable[..., Any]] = [
             recording.record,
             recording.sign_and_record,

@@ -50,6 +50,17 @@ def generous(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     del os.environ["COUNTERSIGN_AGREEMENT"]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def attachments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where attachments are kept. Most tests name documents that nobody has, so the others are strict by themselves."""
+    path = tmp_path_factory.mktemp("attachments")
+    told = {"COUNTERSIGN_ATTACHMENTS": str(path), "COUNTERSIGN_ATTACHMENTS_ABSENT": "accept"}
+    os.environ |= told
+    yield path
+    for name in told:
+        del os.environ[name]
+
+
 @pytest.fixture(scope="session")
 def agreement() -> ProgrammeAgreement:
     """The shipped agreement."""

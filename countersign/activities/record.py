@@ -33,7 +33,7 @@ from countersign.domain.proposal import (
 from countersign.domain.reporting import Against, Report, costs_per_partner, costs_per_side, report_faults
 from countersign.domain.schedule import ReportKind
 from countersign.domain.text import first_of
-from countersign.store import agreements, documents, record
+from countersign.store import agreements, attachments, documents, record
 from countersign.store.budgets import BudgetExceeded
 from countersign.store.session import Database
 
@@ -53,12 +53,19 @@ class Recorded(Model):
     lacking: tuple[Lack, ...] = ()
 
 
-class Opening(Model):
+class Submission(Model):
+    """A document by its hash, and who submits it to which initiative; none where it is on record already."""
+
+    content_hash: str
+    submitter: str | None = None
+    initiative: str | None = None
+
+
+class Opening(Submission):
     """Which agreement and which proposal an initiative begins with."""
 
     agreement: str
     agreement_version: int
-    content_hash: str
 
 
 class Opened(Model):
@@ -74,10 +81,9 @@ class ProposalQuestion(Opening):
     replaces: str
 
 
-class ReportQuestion(Model):
+class ReportQuestion(Submission):
     """A report of an initiative, to be held against its proposal (``proposal`` is the version in force)."""
 
-    content_hash: str
     summary: ProposalSummary
     currencies: dict[str, str]
     proposal: str | None = None
@@ -99,10 +105,12 @@ class Recording:
 
     What the workflow will ask next goes along with what it asks now: an activity less is worth more to it than
     anything that is done inside one.
+
+    ``attached`` is whether attachments are kept here: then what a document names has to be there.
     """
 
-    def __init__(self, database: Database, signing: Signing) -> None:
-        self._database, self._signing = database, signing
+    def __init__(self, database: Database, signing: Signing, *, attached: bool = False) -> None:
+        self._database, self._signing, self._attached = database, signing, attached
 
     @activity.defn(name="record")
     async def record(self, step: bytes, questions: list[DeadlineQuestion]) -> Recorded:
@@ -161,14 +169,16 @@ class Recording:
             )
         if agreement is None or proposal.content_hash() != opening.content_hash:
             return ExaminedProposal(summary=None, faults=("the document does not have that hash",))
-        found = faults(proposal, agreement)
+        absent = await self._absent(opening, proposal)
+        # A first version that lacks documents is on record, and not eligible; another one is refused.
+        found = faults(proposal, agreement) + (absent if replaces else [])
         if found:
             return ExaminedProposal(summary=None, faults=_told(found))
         changes = differences(before, body) if before is not None else []
         return ExaminedProposal(
             summary=summarise(proposal),
             ineligibilities=tuple(
-                f"{one.rule}: {one.problem}" for one in ineligibilities(proposal, agreement)
+                f"{one.rule}: {one.problem}" for one in [*ineligibilities(proposal, agreement), *absent]
             ),
             changed=first_of([one.place for one in changes]),
             administrative=bool(changes) and all(map(is_administrative, changes)),
@@ -201,12 +211,27 @@ class Recording:
             kind=question.kind,
             milestone=question.milestone,
         )
-        found = report_faults(report, against)
+        found = report_faults(report, against) + await self._absent(question, report)
         return ExaminedReport(
             costs=costs_per_side(report, question.summary) if not found else {},
             by_partner=costs_per_partner(report) if not found else None,
             faults=_told(found),
         )
+
+    async def _absent(self, submission: Submission, document: Proposal | Report) -> list[ProposalFault]:
+        """What a document names that neither its submitter brought nor the initiative had before."""
+        if not self._attached or submission.submitter is None:
+            return []
+        places = document.attached()
+        async with self._database.reading() as connection:
+            absent = await attachments.missing(
+                connection, list(places.values()), submission.submitter, submission.initiative
+            )
+        return [
+            ProposalFault(place, "attachment", f"{content_hash} was not uploaded by who submits it")
+            for place, content_hash in places.items()
+            if content_hash in absent
+        ]
 
 
 def _work_packages(proposal: dict[str, Any]) -> dict[int, tuple[str, ...]]:

@@ -8,7 +8,8 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from countersign.api.dependencies import Bound, Here, Key, Me, Record, Workflows
+from countersign.api.attachments import check_attached
+from countersign.api.dependencies import Bound, Here, Key, Me, Record, Required, Workflows
 from countersign.api.errors import documented
 from countersign.api.proposals import check_proposal
 from countersign.api.schemas import Body, Page
@@ -99,12 +100,14 @@ async def ask(
     me: Me,
     key: Key,
     record: Record,
+    required: Required,
     workflows: Workflows,
     bound: Bound,
     response: Response,
 ) -> AskedView:
     """Ask for an amendment. A minor one is in force with the answer, a major one is put before every side."""
     check_proposal(body.proposal, bound)
+    await check_attached(required, record, body.proposal, me, here.id)
     content = body.proposal.content_hash()
     async with record.transaction() as connection:
         await documents.keep(connection, content, body.proposal.document_form())

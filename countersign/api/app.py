@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -14,6 +15,7 @@ from fastapi_offline import FastAPIOffline
 from countersign import __version__
 from countersign.api import (
     amendments,
+    attachments,
     audit,
     bank_statements,
     budgets,
@@ -37,12 +39,17 @@ from countersign.api.edge import Edge
 from countersign.api.gateway import Gateway
 from countersign.api.identity import Verifier, trusted
 from countersign.api.limits import Rates
+from countersign.api.links import Links
 from countersign.domain.agreement_file import read
+from countersign.runtime import vaults
 from countersign.runtime.payload_codec import configured
 from countersign.runtime.settings import Settings
 from countersign.runtime.temporal import connect, data_converter
 from countersign.store import agreements
 from countersign.store.session import Database
+
+_KEEPING: Final = 4
+"""Attachments that a process puts where they are kept at a time: each holds a connection to the record meanwhile."""
 
 _ROUTES: Final = (
     proposals,
@@ -55,6 +62,7 @@ _ROUTES: Final = (
     carrying_out,
     reports,
     ending,
+    attachments,
     bank_statements,
     ledger,
     budgets,
@@ -69,6 +77,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     chosen = settings or Settings()
     agreement = read(chosen.agreement.read_text(encoding="utf-8"))
     payloads = configured(chosen)
+    vault = vaults.configured(chosen)
     issuers = trusted(agreement, chosen.issuers, chosen.operators_issuer)
 
     @asynccontextmanager
@@ -77,6 +86,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.rates = Rates(chosen.requests_per_minute, chosen.unproven_per_minute)
         app.state.database = Database(chosen.database_url)
         app.state.codec = payloads
+        app.state.vault, app.state.links = vault, Links(payloads.ring)
+        app.state.attachments_required = chosen.attachments_required
+        app.state.largest_attachment = chosen.attachment_mebibytes << 20
+        app.state.keeping = asyncio.Semaphore(_KEEPING)
+        app.state.most_loose = chosen.loose_mebibytes << 20
         app.state.codec_origins = chosen.codec_origins
         app.state.temporal = await connect(chosen, converter=data_converter(payloads))
         app.state.gateway = Gateway(
@@ -99,7 +113,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     errors.install(app)
-    app.add_middleware(Edge)
+    app.add_middleware(Edge, largest_attachment=chosen.attachment_mebibytes << 20)
     app.add_middleware(codec.ForUis, origins=chosen.codec_origins)
     for module in _ROUTES:
         app.include_router(module.router, prefix="/v1", dependencies=[Depends(privileged)])

@@ -11,6 +11,7 @@ from countersign.api.gateway import Gateway
 from countersign.api.identity import Identity
 from countersign.api.limits import Rates
 from countersign.api.privileges import BY_ROUTE, Verdict, at_the_door
+from countersign.attachments.vault import Vault
 from countersign.domain.agreement import ProgrammeAgreement
 from countersign.store import agreements, initiatives
 from countersign.store.initiatives import Initiative
@@ -18,6 +19,9 @@ from countersign.store.session import Database
 
 CODEC_PATH: Final = "/v1/codec/"
 """Where payloads are decoded."""
+
+ATTACHMENTS_PATH: Final = "/v1/attachments/"
+"""Where attachments are brought."""
 
 CODEC_COOKIE: Final = "countersign_codec"
 
@@ -101,6 +105,22 @@ async def database(request: Request, me: Me) -> Database:
     return found.read_by(me.reader)
 
 
+async def vault(request: Request) -> Vault:
+    """What keeps the attachments."""
+    found: Vault | None = request.app.state.vault
+    if found is None:
+        raise Problem("not_found", "no attachments are kept here: documents are named by their hash")
+    return found
+
+
+async def required(request: Request) -> bool:
+    """Whether a document that somebody names has to be there."""
+    found: bool = request.app.state.attachments_required
+    return found
+
+
+Kept = Annotated[Vault, Depends(vault)]
+Required = Annotated[bool, Depends(required)]
 Record = Annotated[Database, Depends(database)]
 Workflows = Annotated[Gateway, Depends(gateway)]
 InForce = Annotated[ProgrammeAgreement, Depends(agreement)]

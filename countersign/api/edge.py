@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from countersign.api.dependencies import CODEC_PATH
+from countersign.api.dependencies import ATTACHMENTS_PATH, CODEC_PATH
 from countersign.api.errors import Problem, answer
 from countersign.api.limits import MAX_BODY, MAX_CODED, check_depth, read_body, replaying, too_large
 
@@ -45,8 +45,9 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 class Edge:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, largest_attachment: int) -> None:
         self._app = app
+        self._largest_attachment = largest_attachment
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -69,10 +70,12 @@ class Edge:
         request = Request(scope, receive)
         try:
             length = headers.get("content-length", "0")
-            limit = MAX_CODED if scope["path"] == f"{CODEC_PATH}decode" else MAX_BODY
+            # Its route reads it piece by piece, once it is known who sends it.
+            streamed = scope["method"] == "PUT" and scope["path"].startswith(ATTACHMENTS_PATH)
+            limit = self._largest_attachment if streamed else _limit(scope["path"])
             if not length.isdigit() or int(length) > limit:
                 raise too_large(limit)
-            if scope["method"] in _WITH_BODY:
+            if scope["method"] in _WITH_BODY and not streamed:
                 body = await read_body(receive, limit)
                 if body is None:
                     return  # nobody waits for an answer any more
@@ -83,3 +86,7 @@ class Edge:
             await (await answer(request, problem))(scope, receive, send_with_headers)
             return
         await self._app(scope, receive, send_with_headers)
+
+
+def _limit(path: str) -> int:
+    return MAX_CODED if path == f"{CODEC_PATH}decode" else MAX_BODY

@@ -12,7 +12,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from countersign.attachments.vault import VaultAway
 from countersign.domain.errors import CODES, RuleBroken
+from countersign.runtime.logs import without_links
 from countersign.runtime.payload_codec import PayloadRefused
 from countersign.store import refusals
 from countersign.store.session import RecordAway
@@ -29,7 +31,9 @@ STATUS: Final[dict[str, int]] = {
     "too_slow": 408,
     "precondition_failed": 412,
     "too_large": 413,
+    "media_type_refused": 415,
     "invalid": 422,
+    "content_mismatch": 422,
     "idempotency_key_reused": 422,
     "precondition_required": 428,
     "idempotency_key_required": 400,
@@ -116,7 +120,7 @@ async def _record(request: Request, problem: Problem) -> None:
                 connection,
                 request_id=request_id,
                 method=request.method,
-                path=request.url.path,
+                path=without_links(request.url.path),
                 status=problem.status,
                 code=problem.code,
                 detail=problem.detail,
@@ -186,6 +190,11 @@ def install(app: FastAPI) -> None:
         return await answer(
             request, Problem("internal", "an unforeseen fault; it is logged under this request's id")
         )
+
+    @app.exception_handler(VaultAway)
+    async def _vault_away(request: Request, error: VaultAway) -> Response:
+        log.warning("vault_away", error=str(error))
+        return await answer(request, Problem("unavailable", "what keeps the attachments does not answer"))
 
     @app.exception_handler(RecordAway)
     async def _record_away(request: Request, error: RecordAway) -> Response:

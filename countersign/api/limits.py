@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import AsyncIterator
 from typing import Final
 
 from limits import RateLimitItem, parse
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive
 
 from countersign.api.errors import Problem
@@ -25,6 +26,9 @@ MAX_DEPTH: Final = 32
 
 BODY_SECONDS: Final = 30.0
 """Within which a body is there whole: who sends it byte by byte holds a connection, and nothing else."""
+
+UPLOAD_SECONDS: Final = 900.0
+"""Within which an attachment is there whole; no piece of it is waited for longer than :data:`BODY_SECONDS`."""
 
 _STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 """Possessive: a string of two million bytes is gone over once, and no place in it is kept to come back to."""
@@ -54,9 +58,37 @@ async def read_body(receive: Receive, limit: int = MAX_BODY) -> bytes | None:
         raise Problem("too_slow", "the body of a request is sent within half a minute") from None
 
 
-def too_large(limit: int) -> Problem:
+async def body_pieces(request: Request, limit: int) -> AsyncIterator[bytes]:
+    """A body as it comes, for whoever does not need it whole.
+
+    Raises:
+        Problem: ``too_large`` whatever length was announced, ``too_slow``, or ``invalid`` when it breaks off.
+    """
+    so_far, pieces = 0, aiter(request.stream())
+    ends = asyncio.get_running_loop().time() + UPLOAD_SECONDS
+    try:
+        while True:
+            async with asyncio.timeout(min(BODY_SECONDS, ends - asyncio.get_running_loop().time())):
+                piece = await anext(pieces, None)
+            if piece is None:
+                return
+            so_far += len(piece)
+            if so_far > limit:
+                raise too_large(limit)
+            yield piece
+    except TimeoutError:
+        raise Problem(
+            "too_slow", "the body did not go on for half a minute, or took too long in all"
+        ) from None
+    except ClientDisconnect:
+        raise Problem(
+            "invalid", "the connection broke off before the body was there whole", status=400
+        ) from None
+
+
+def too_large(limit: int, what: str = "a request has") -> Problem:
     """More bytes than are taken."""
-    return Problem("too_large", f"a request has at most {limit} bytes")
+    return Problem("too_large", f"{what} at most {limit} bytes")
 
 
 def check_depth(body: bytes) -> None:

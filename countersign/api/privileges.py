@@ -153,6 +153,12 @@ MATRIX: Final[tuple[Privilege, ...]] = (
         "ask to move it to a newer version of the agreement",
         _HEAD,
     ),
+    # ---- attachments
+    _row("yyff-ff", "PUT", "/attachments/{content_hash}", "bring a document"),
+    _row("yyff-ff", "GET", "/attachments/{content_hash}", "a link to a document that the caller brought"),
+    _row("ynyy-yf", "GET", f"{_OF}/attachments", "what it names"),
+    _row("ynyy-yf", "GET", f"{_OF}/attachments/{{content_hash}}", "a link to a document that it names"),
+    _public("GET", "/downloads/{link}", "what a link leads to, for some minutes, as whom it was made for"),
     # ---- money
     _row("ynyy-yf", "GET", f"{_OF}/tranches", "the tranches and where they stand"),
     _heard("onyooof", "POST", f"{_TRANCHE}/authorisation", "let a part go", _FINANCE),

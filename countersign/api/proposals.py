@@ -11,7 +11,8 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Body, Header, Path, Response
 from fastapi.openapi.models import Example
 
-from countersign.api.dependencies import Bound, Here, InForce, Key, Me, Record, Workflows
+from countersign.api.attachments import check_attached
+from countersign.api.dependencies import Bound, Here, InForce, Key, Me, Record, Required, Workflows
 from countersign.api.errors import Problem, documented
 from countersign.api.schemas import Answered, ProposalView, SubmittedView, VersionView
 from countersign.domain.agreement import ProgrammeAgreement
@@ -48,11 +49,13 @@ async def submit(
     me: Me,
     key: Key,
     record: Record,
+    required: Required,
     workflows: Workflows,
     agreement: InForce,
 ) -> SubmittedView:
     """Submit a proposal. The same Idempotency-Key again gives the same initiative."""
     check_proposal(proposal, agreement)
+    await check_attached(required, record, proposal, me, None)
     content = proposal.content_hash()
     now = datetime.now(UTC)
     new = str(uuid7(now, secrets.token_bytes(10)))
@@ -141,6 +144,7 @@ async def revise(
     here: Here,
     me: Me,
     record: Record,
+    required: Required,
     workflows: Workflows,
     bound: Bound,
     response: Response,
@@ -155,6 +159,7 @@ async def revise(
         raise Problem("precondition_required", "send If-Match with the ETag of the version you read")
     # An initiative is bound to the version under which it was submitted, or to one that it adopted since.
     check_proposal(proposal, bound)
+    await check_attached(required, record, proposal, me, here.id)
     replaces, content = if_match.strip().removeprefix("W/").strip('"'), proposal.content_hash()
     if not re.fullmatch(r"sha256:[0-9a-f]{64}", replaces):
         raise Problem("precondition_failed", f"the current version is {here.content_hash}")

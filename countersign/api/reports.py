@@ -8,8 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Header, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from countersign.api.attachments import check_attached
 from countersign.api.carrying_out import Number
-from countersign.api.dependencies import Bound, Here, Key, Me, Record, Workflows
+from countersign.api.dependencies import Bound, Here, Key, Me, Record, Required, Workflows
 from countersign.api.errors import Problem, documented
 from countersign.api.identity import Identity
 from countersign.api.schemas import Answered, DraftView, Page, ReasonsBody, ReportDetail, ReportView
@@ -52,9 +53,17 @@ async def read(number: Number, here: Here, bound: Bound, record: Record) -> Repo
     responses=documented("invalid", "forbidden", "not_due", "out_of_order", "stage_closed", "not_found"),
 )
 async def submit(
-    number: Number, report: Report, here: Here, me: Me, key: Key, record: Record, workflows: Workflows
+    number: Number,
+    report: Report,
+    here: Here,
+    me: Me,
+    key: Key,
+    record: Record,
+    required: Required,
+    workflows: Workflows,
 ) -> Answered:
     """Submit a report of a period that has ended, or again after changes were requested."""
+    await check_attached(required, record, report, me, here.id)
     content = report.content_hash()
     async with record.transaction() as connection:
         await documents.keep(connection, content, report.document_form())

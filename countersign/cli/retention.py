@@ -24,8 +24,10 @@ from countersign.cli.output import (
 )
 from countersign.cli.system import settings_and_logs
 from countersign.runtime.embedded.home import Home
+from countersign.runtime.settings import Settings
 
 if TYPE_CHECKING:
+    from countersign.attachments.vault import Vault
     from countersign.cli.redaction import Done
 
 _DATABASE: Final = "COUNTERSIGN_DATABASE_URL"
@@ -67,7 +69,8 @@ def retention(
             f"{by!r} is no name for the audit trail: no spaces, 100 characters at most", Status.USAGE
         )
     operator = "operator" if by is None else f"operator/{by}"
-    done = asyncio.run(carry_out(_database_url(home), day, operator if redact else None))
+    url, vault = _record(home)
+    done = asyncio.run(carry_out(url, day, operator if redact else None, vault))
     if as_json:
         print_json({"items": [one.view() for one in done]})
     else:
@@ -76,10 +79,19 @@ def retention(
         raise typer.Exit(Status.NOT_DONE)
 
 
-def _database_url(home: Path) -> str:
-    return (
-        settings_and_logs().database_url if os.environ.get(_DATABASE) else Home(home).endpoints().database_url
-    )
+def _record(home: Path) -> tuple[str, Vault | None]:
+    """The database, and what keeps the attachments."""
+    from countersign.runtime.vaults import configured
+
+    if os.environ.get(_DATABASE):
+        settings = settings_and_logs()
+    else:
+        here = Home(home)
+        settings = Settings(database_url=here.endpoints().database_url, attachments=str(here.attachments))
+    try:
+        return settings.database_url, configured(settings)
+    except OSError as problem:
+        raise Failure(f"the attachments cannot be reached: {problem}") from problem
 
 
 def _tell(done: list[Done], redact: bool) -> None:
@@ -102,4 +114,5 @@ def _row(one: Done, redact: bool) -> tuple[str, ...]:
     if one.fact is None:
         return (*told, "somebody else redacted it meanwhile")
     kept = f", {len(one.fact.kept)} kept for another initiative" if one.fact.kept else ""
-    return (*told, f"documents redacted: {len(one.fact.documents)}{kept}")
+    erased = f", attachments erased: {len(one.fact.attachments)}" if one.fact.attachments else ""
+    return (*told, f"documents redacted: {len(one.fact.documents)}{kept}{erased}")

@@ -30,6 +30,8 @@ CODES: Final[dict[str, str]] = {
     "payload_malformed": "A payload says that it is encrypted, and is not in the form that it would have.",
     "payload_keys_missing": "This process has no keys, and handles no payloads.",
     "too_large": "The request is larger than what is taken.",
+    "content_mismatch": "The content does not have the hash that it was said to have.",
+    "media_type_refused": "The content is of no type that is taken, or it is not whole.",
     "too_slow": "The request was not there whole in time.",
     "rate_limited": "Too many requests; slow down.",
     "internal": "A fault of the system; it is logged.",

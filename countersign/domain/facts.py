@@ -446,13 +446,15 @@ class ResumptionAsked(FromMessage):
 class RecordRedacted(Fact):
     """Long after the end: the people in these documents were redacted, and stay so. Their hashes are those of before.
 
-    ``kept`` names them, too, and is left as it was, as another initiative's record needs it. ``years`` after
-    ``ended_at`` this was due, by the rule of ``directorate`` or, without one, of the programme.
+    ``kept`` names them, too, and is left as it was, as another initiative's record needs it. ``attachments`` are those
+    whose content was erased. ``years`` after ``ended_at`` this was due, by the rule of ``directorate`` or, without one,
+    of the programme.
     """
 
     action = "record.redacted"
     documents: tuple[str, ...]
     kept: tuple[str, ...] = ()
+    attachments: tuple[str, ...] = ()
     ended_at: datetime
     years: int
     directorate: str | None = None

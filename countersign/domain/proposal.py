@@ -119,6 +119,10 @@ class Proposal(Part):
     def content_hash(self) -> str:
         return content_hash(self.document_form())
 
+    def attached(self) -> dict[str, str]:
+        """The hashes of the documents that it names, by their places in it."""
+        return {f"documents[{i}].sha256": one.sha256 for i, one in enumerate(self.documents)}
+
     @property
     def lead(self) -> Partner | None:
         return next((one for one in self.partners if one.role == "lead"), None)

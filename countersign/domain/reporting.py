@@ -152,6 +152,14 @@ class Report(Part):
     def content_hash(self) -> str:
         return content_hash(self.document_form())
 
+    def attached(self) -> dict[str, str]:
+        """The hashes of the papers that show its costs, by their places in it."""
+        return {
+            f"costs[{i}].evidence": one.evidence
+            for i, one in enumerate(self.costs)
+            if one.evidence is not None
+        }
+
 
 class Against(Model):
     """What a report is held against: who is in the initiative, in which currency each side pays, and the period.

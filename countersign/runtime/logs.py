@@ -19,6 +19,7 @@ _SECRET_KEY = re.compile(
     re.IGNORECASE,
 )
 _BEARER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE)
+_LINK = re.compile(r"(/v1/downloads/)[^\s?#\"]+")
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s/@]+@", re.IGNORECASE)
 
 
@@ -101,11 +102,16 @@ def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
     return {key: _masked(key, value) for key, value in event.items()}
 
 
+def without_links(text: str) -> str:
+    """A text, such as a path, without the links by which whoever reads it could download."""
+    return _LINK.sub(rf"\1{_MASK}", text)
+
+
 def _masked(key: str, value: Any) -> Any:
     if _SECRET_KEY.search(key) and value is not None and not isinstance(value, bool | int | float):
         return _MASK
     if isinstance(value, str):
-        return _URL_PASSWORD.sub(rf"\1:{_MASK}@", _BEARER.sub(rf"\1 {_MASK}", value))
+        return without_links(_URL_PASSWORD.sub(rf"\1:{_MASK}@", _BEARER.sub(rf"\1 {_MASK}", value)))
     if isinstance(value, Mapping):
         return {inner: _masked(str(inner), one) for inner, one in value.items()}
     if isinstance(value, list | tuple):

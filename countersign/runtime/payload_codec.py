@@ -19,8 +19,6 @@ from typing import Final, Literal
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from google.protobuf.message import DecodeError
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import PayloadCodec
@@ -73,8 +71,7 @@ class EncryptingCodec(PayloadCodec):
         self.ring = ring
         self._plain = plain
         self._ciphers = {one.id: AESGCM(one.secret) for one in ring.keys}
-        derived = HKDF(SHA256(), length=32, salt=None, info=_DIGESTS).derive(ring.current.secret)
-        self._digests = hmac.new(derived, digestmod=hashlib.sha256)
+        self._digests = hmac.new(ring.derived(_DIGESTS).current.secret, digestmod=hashlib.sha256)
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Every payload encrypted."""

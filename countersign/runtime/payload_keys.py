@@ -16,6 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
 from countersign.runtime.embedded.home import write_private
 
 LENGTH: Final = 32
@@ -96,6 +99,13 @@ class KeyRing:
         if dropped is self.current:
             raise KeyRingFault(f"{key_id} is the current key; use another one first")
         return KeyRing(one for one in self.keys if one is not dropped)
+
+    def derived(self, purpose: bytes) -> KeyRing:
+        """Other keys of the same ids, for another purpose (HKDF, RFC 5869): neither tells anything of the other."""
+        return KeyRing(
+            PayloadKey(one.id, HKDF(SHA256(), length=LENGTH, salt=None, info=purpose).derive(one.secret))
+            for one in self.keys
+        )
 
     def _known(self, key_id: str) -> PayloadKey:
         found = self.find(key_id)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from countersign.runtime import resources
+
+_BUCKET: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,62}(/[A-Za-z0-9._/-]*)?")
 
 
 class Settings(BaseSettings):
@@ -81,6 +84,33 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """The least severe level that is logged."""
 
+    attachments: str | None = None
+    """Where attachments are kept: a directory, or ``s3://bucket/prefix`` for an S3-compatible store. Without it
+    documents are named by their hash, and kept by who made them."""
+
+    attachments_absent: Literal["refuse", "accept"] = "refuse"
+    """What becomes of a proposal or a report that names what its submitter has not uploaded, where attachments are
+    kept: refused, or taken as it was before there were any. The API and the workers of initiatives take the same value
+    of both."""
+
+    attachments_endpoint: str | None = None
+    """The URL of the S3-compatible store, unless it is Amazon's own."""
+
+    attachments_region: str | None = None
+    """Its region, where it has any."""
+
+    attachments_key_id: str | None = None
+    """The id of the access key; without one, credentials are looked for where Amazon's own tools do."""
+
+    attachments_key: SecretStr | None = None
+    """The secret of the access key."""
+
+    attachment_mebibytes: int = Field(default=50, ge=1, le=1024)
+    """How large one attachment may be."""
+
+    loose_mebibytes: int = Field(default=500, ge=1)
+    """How much an applicant may upload that no initiative of theirs names yet."""
+
     directorates: list[str] | None = None
     """Which directorates' own queues (``directorate-<id>``) this worker serves; unset serves all of them."""
 
@@ -107,3 +137,16 @@ class Settings(BaseSettings):
     sandbox: bool = False
     """Whether workflow code runs in Temporal's sandbox, which stops what is not deterministic and takes a sixth of the
     worker's time. The tests run in it; a deployment runs what they have passed."""
+
+    @field_validator("attachments")
+    @classmethod
+    def _is_a_place(cls, place: str | None) -> str | None:
+        """A bucket is named, and nothing that a bucket's URL does not have; any other URL is none of ours."""
+        if place is not None and "://" in place and not _BUCKET.fullmatch(place):
+            raise ValueError("it is a directory, or s3://bucket/prefix")
+        return place
+
+    @property
+    def attachments_required(self) -> bool:
+        """Whether what is named has to be there."""
+        return self.attachments is not None and self.attachments_absent == "refuse"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -24,6 +25,10 @@ _BOOK: Final = "record.redacted"
 """Two redactions wait for each other: each has to see which documents the other one left to it."""
 
 
+Erase = Callable[[str], Awaitable[None]]
+"""Makes the content of an attachment go, by its hash."""
+
+
 @dataclass(frozen=True, slots=True)
 class Due:
     """An ended initiative whose people are to be redacted: since when, and by which rule."""
@@ -43,11 +48,16 @@ async def due(connection: AsyncConnection, now: datetime) -> list[Due]:
     return sorted((one for one in found if one.due_at <= now), key=lambda one: (one.due_at, one.id))
 
 
-async def redact(database: Database, initiative: str, at: datetime, by: str) -> RecordRedacted | None:
+async def redact(
+    database: Database, initiative: str, at: datetime, by: str, erase: Erase | None = None
+) -> RecordRedacted | None:
     """Redact the people of an initiative, by its id, whole or not at all; nothing when that was done before.
 
+    ``erase`` makes the content of an attachment go where it is kept; the same again changes nothing.
+
     Raises:
-        RuleBroken: ``not_found``, ``stage_closed`` while it is not over, ``not_due`` while it has to be kept.
+        RuleBroken: ``not_found``, ``stage_closed`` while it is not over, ``not_due`` while it has to be kept,
+            ``unavailable`` when it has attachments and nobody said how they are erased.
     """
     async with database.transaction() as connection:
         await books.one_at_a_time(connection, _BOOK)
@@ -63,6 +73,8 @@ async def redact(database: Database, initiative: str, at: datetime, by: str) -> 
         if found.due_at > at:
             raise RuleBroken("not_due", f"{found.reference} is kept until {found.due_at:%Y-%m-%d}")
         fact = await _redact(connection, found, at)
+        attachments = await _erase(connection, initiative, at, erase)
+        fact = fact.model_copy(update={"attachments": attachments})
         happened = Happened(fact)
         entry = await books.append(connection, initiative, fact.action, by, at, happened.body())
         told = event_of(entry, found.reference)
@@ -97,6 +109,34 @@ async def _redact(connection: AsyncConnection, found: Due, at: datetime) -> Reco
         years=found.rule.years,
         directorate=found.rule.directorate,
     )
+
+
+async def _erase(
+    connection: AsyncConnection, initiative: str, at: datetime, erase: Erase | None
+) -> tuple[str, ...]:
+    """Erase the attachments of an initiative, unless another one's record needs them as they are.
+
+    The row is locked for as long as the content goes, so that whoever brings it again meanwhile brings it after that.
+    """
+    a, own, other = t.attachment.c, t.initiative_attachment.c, t.initiative_attachment.alias("other").c
+    needed = exists().where(
+        other.content_hash == a.content_hash,
+        other.initiative_id != initiative,
+        ~_is_redacted(other.initiative_id),
+    )
+    named = select(own.content_hash).where(own.initiative_id == initiative)
+    wanted = select(a.content_hash).where(a.content_hash.in_(named), a.erased_at.is_(None), ~needed)
+    found = (await connection.scalars(wanted.order_by(a.content_hash).with_for_update())).all()
+    if found and erase is None:
+        raise RuleBroken(
+            "unavailable", f"it has {len(found)} attachment(s), and where they are kept was not said"
+        )
+    for content_hash in found:
+        assert erase is not None
+        await erase(content_hash)
+        gone = update(t.attachment).where(a.content_hash == content_hash).values(erased_at=at)
+        await connection.execute(gone)
+    return tuple(found)
 
 
 _NAMED: Final = text("""

@@ -199,6 +199,48 @@ report_draft = Table(
     comment="What applicants are still writing: theirs alone, and no part of the record until it is submitted.",
 )
 
+attachment = Table(
+    "attachment",
+    metadata,
+    Column("content_hash", String(71), primary_key=True),
+    Column("media_type", String(100), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("created_at", _INSTANT, nullable=False, server_default=func.now()),
+    Column("erased_at", _INSTANT),
+    CheckConstraint("size > 0", name="not_empty"),
+    comment="Content by its hash, which is kept elsewhere; what was erased there stays named here.",
+)
+
+attachment_upload = Table(
+    "attachment_upload",
+    metadata,
+    Column("content_hash", String(71), ForeignKey("attachment.content_hash"), nullable=False),
+    Column("person", String(300), nullable=False),
+    Column("at", _INSTANT, nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("content_hash", "person"),
+    Index("ix_attachment_upload_person", "person"),
+    comment="Who brought which content, and so had it: a hash alone proves nothing.",
+)
+
+initiative_attachment = Table(
+    "initiative_attachment",
+    metadata,
+    Column("initiative_id", Uuid(as_uuid=False), nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("content_hash", String(71), ForeignKey("attachment.content_hash"), nullable=False),
+    Column("name", Text),
+    Column("kind", String(40)),
+    PrimaryKeyConstraint("initiative_id", "sequence", "place"),
+    ForeignKeyConstraint(
+        ["initiative_id", "sequence"],
+        ["audit_entry.initiative_id", "audit_entry.sequence"],
+        name="fk_initiative_attachment_audit_entry",
+    ),
+    Index("ix_initiative_attachment_content_hash", "content_hash"),
+    comment="What an initiative names, by the entry that put it on record, and whose submitter had it.",
+)
+
 payment_instruction = Table(
     "payment_instruction",
     metadata,

@@ -186,6 +186,8 @@ class InitiativeWorkflow(Mailbox):
                 agreement=begin.agreement,
                 agreement_version=begin.agreement_version,
                 content_hash=begin.content_hash,
+                submitter=begin.applicant.person,
+                initiative=begin.initiative,
             ),
             result_type=Opened,
             **options.LOOK_UP,

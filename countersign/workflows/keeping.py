@@ -206,13 +206,15 @@ class Keeper:
             case SignOff(on_behalf_of=str(delegator)) | FinanceCommand(on_behalf_of=str(delegator)):
                 return {"mandates": await self._mandates(delegator, command.caller)}
             case Revise():
-                return {"examined": await self._examined(command.content_hash)}
+                return {"examined": await self._examined(command.content_hash, command.caller.person)}
             case AskAmendment() | AdoptAgreement():
                 return await self._amendment(command)
             case SubmitReport():
                 due = self.state.report(command.report)
                 report = ReportQuestion(
                     content_hash=command.content_hash,
+                    submitter=command.caller.person,
+                    initiative=self.state.id,
                     summary=self.state.proposal,
                     currencies={side: one.currency for side, one in self.state.terms.sides.items()},
                     proposal=self.state.content_hash,
@@ -236,12 +238,14 @@ class Keeper:
             case _:
                 return {}
 
-    async def _examined(self, content_hash: str) -> ExaminedProposal:
+    async def _examined(self, content_hash: str, submitter: str) -> ExaminedProposal:
         """What the record says of a version that is to replace the current one."""
         question = ProposalQuestion(
             agreement=self.state.terms.agreement,
             agreement_version=self.state.terms.version,
             content_hash=content_hash,
+            submitter=submitter,
+            initiative=self.state.id,
             replaces=self.state.content_hash,
         )
         found: ExaminedProposal = await _ask("examine_proposal", question, ExaminedProposal)
@@ -263,7 +267,7 @@ class Keeper:
                 return {}
             terms, proposal = under.terms, under.examined
         else:
-            proposal = await self._examined(command.content_hash)
+            proposal = await self._examined(command.content_hash, command.caller.person)
         summary, deadlines = proposal.summary, None
         due: tuple[DueDate, ...] = ()
         under_terms = terms or self.state.terms

@@ -6,40 +6,23 @@ import asyncio
 import json
 import tracemalloc
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from countersign.api import limits
-from countersign.api.app import create_app
 from countersign.api.errors import Problem
 from countersign.api.limits import MAX_DEPTH, check_depth
 from countersign.runtime.embedded.services import Services
 from countersign.store import tables as t
-from countersign.store.roles import API
 from countersign.store.session import Database
+from tests.api.serving import an_api, of
 from tests.people import Office
 
 JSON = {"Content-Type": "application/json"}
-
-
-@asynccontextmanager
-async def an_api(services: Services, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """The application in this process, on the real record, with other settings."""
-    app = create_app(services.settings(API, **settings))
-    async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://countersign.example") as client:
-            yield client
-
-
-def of(services: Services, who: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {services.token(who)}"}
 
 
 # ---- depth

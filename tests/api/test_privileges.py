@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,6 +31,9 @@ Body = dict[str, Any]
 AUTHORITY = {"unauthenticated", "forbidden", "not_found", "not_your_office"}
 """The codes of refusals for who somebody is; any other says that they might, another time or otherwise."""
 
+PAPER = b"What the partners of the privileges agree on."
+PAPER_HASH = "sha256:" + hashlib.sha256(PAPER).hexdigest()
+
 IL = {Party.OFFICE: "il-head", Party.SIDE: "il-secretariat", Party.OTHER_SIDE: "az-deputy"}
 FINANCE = {Party.OFFICE: "il-finance-1", Party.SIDE: "il-legal", Party.OTHER_SIDE: "az-finance-1"}
 CERTIFIER = {Party.OFFICE: "il-officer", Party.SIDE: "il-secretariat"}
@@ -55,8 +59,12 @@ class World:
     proposals: dict[str, Body] = field(default_factory=dict)
     mandate: str = ""
     newer: int = 0
+    link: str = ""
 
     async def make(self) -> World:
+        for who in ("il-lead", "az-lead", "az-partner"):
+            brought = await self.office.call(who, "PUT", f"/v1/attachments/{PAPER_HASH}", content=PAPER)
+            assert brought.status_code == 201, brought.text
         for name in ("deciding", "withdrawing", "declaring"):
             await (await self._begun(name)).clear()
         matter = await self.office.open_matter_of(self.ids["deciding"], "proposal")
@@ -78,7 +86,9 @@ class World:
         return self
 
     async def _begun(self, name: str, months: int = 18) -> Journey:
-        journey = Journey(self.office, self.services, self.skipper, minimal_proposal(months))
+        proposal = minimal_proposal(months)
+        proposal["documents"][0]["sha256"] = PAPER_HASH
+        journey = Journey(self.office, self.services, self.skipper, proposal)
         await journey.submit()
         self.ids[name], self.proposals[name] = journey.id, journey.proposal
         return journey
@@ -102,6 +112,8 @@ class World:
         assert written.status_code == 200, written.text
         decided = await self.office.get("il-auditor", f"/v1/initiatives/{journey.id}/proposal")
         self.hashes["active"] = decided["content_hash"]
+        named = await self.office.get("il-lead", f"/v1/initiatives/{journey.id}/attachments/{PAPER_HASH}")
+        self.link = named["url"].rpartition("/")[2]
 
     async def _suspended(self, journey: Journey) -> None:
         path = f"/v1/initiatives/{journey.id}/suspension"
@@ -146,7 +158,13 @@ class Call:
     def path(self, privilege: Privilege, world: World) -> str:
         identifier = world.mandate if privilege.path.startswith("/mandates") else world.ids[self.where]
         number = str(world.numbers[self.number]) if self.number in world.numbers else self.number
-        filled = privilege.path.format(identifier=identifier, number=number, directorate="il")
+        filled = privilege.path.format(
+            identifier=identifier,
+            number=number,
+            directorate="il",
+            content_hash=PAPER_HASH,
+            link=world.link,
+        )
         return f"/v1{filled}"
 
 
@@ -221,6 +239,7 @@ CALLS: dict[tuple[str, str], Call] = {
     ("POST", f"{OF}/amendments/agreement"): Call(
         body=lambda world: {"agreement_version": world.newer, **_why(world)}
     ),
+    ("PUT", "/attachments/{content_hash}"): Call(content=PAPER),
     ("POST", f"{TRANCHE}/authorisation"): Call(offices=FINANCE),
     ("POST", f"{TRANCHE}/confirmation"): Call(offices=FINANCE | {Party.OFFICE: "il-finance-2"}),
     ("POST", f"{TRANCHE}/hold"): Call("active", "2", _why, FINANCE),

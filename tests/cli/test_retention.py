@@ -83,6 +83,7 @@ async def test_what_is_due_is_listed_then_redacted_once_and_what_runs_is_left_al
         "directorate": None,
         "redacted": None,
         "kept": None,
+        "erased": None,
         "problem": None,
     }
     assert (future.status, "--at is a day to come" in future.err) == (2, True)

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
+from countersign.attachments.vault import VaultAway
 from countersign.domain import audit
 from countersign.domain.canonical import content_hash
 from countersign.domain.commands import ExaminedProposal, Revise, Withdraw
@@ -21,10 +22,11 @@ from countersign.domain.matter import Response
 from countersign.domain.proposal import summarise
 from countersign.domain.retention import Rule
 from countersign.domain.stage import Stage
-from countersign.store import documents, drafts, initiatives, retention, trail
+from countersign.store import attachments, documents, drafts, initiatives, retention, trail
 from countersign.store import tables as t
 from countersign.store.drafts import Draft
 from countersign.store.retention import Due
+from countersign.store.roles import Reader
 from countersign.store.session import Database
 from tests.domain.test_ending import no_accounts_come, nobody_complains
 from tests.store.making import new_id
@@ -402,3 +404,110 @@ async def test_the_database_lets_nothing_be_changed_but_people(database: Databas
         async with database.transaction() as connection:
             await connection.execute(text(f"{statement} WHERE content_hash = :key"), {"key": content})
     assert await kept(database, content) == before
+
+
+# ---- attachments
+
+
+async def bring(database: Database, content: str, person: str = "applicants/plonit") -> None:
+    """As the owner, who is bound to nobody."""
+    async with database.read_by(Reader("applicant", person)).transaction() as connection:
+        await attachments.keep(connection, content, "application/pdf", 10)
+
+
+async def attached(database: Database, *contents: str) -> Named:
+    """A life that is over, whose proposal names these."""
+    life = Named()
+    life.proposal = life.proposal.model_copy(
+        update={
+            "documents": tuple(
+                document.model_copy(update={"sha256": content})
+                for document, content in zip(life.proposal.documents, contents, strict=True)
+            )
+        }
+    )
+    life.proposals = [life.proposal]
+    life.begin()
+    life.withdraw()
+    return await life.on_record(database)
+
+
+async def erased_at(database: Database, content: str) -> datetime | None:
+    async with database.reading() as connection:
+        found = await attachments.find(connection, content)
+    assert found is not None
+    return found.erased_at
+
+
+async def test_the_content_of_attachments_goes_with_the_people_unless_another_record_needs_it(
+    database: Database,
+) -> None:
+    own, shared, absent = (f"sha256:{new_id().replace('-', '') * 2}" for _ in range(3))
+    submitter = Named().applicant.person
+    for one in (own, shared):
+        await bring(database, one, submitter)
+    life, other = (
+        await attached(database, own, shared, absent),
+        await attached(database, shared, shared, shared),
+    )
+    gone: list[str] = []
+
+    async def erase(content: str) -> None:
+        gone.append(content)
+
+    with pytest.raises(RuleBroken, match="where they are kept was not said"):
+        await redact(database, life)
+    assert await due(database, life) != []  # nothing of it was done
+
+    done = await retention.redact(database, life.id, NOW, "operator", erase)
+    assert done is not None
+    assert (done.attachments, gone) == ((own,), [own])
+    assert (await erased_at(database, own), await erased_at(database, shared)) == (NOW, None)
+    entries = await entries_of(database, life)
+    assert entries[-1].body["attachments"] == [own]
+    assert audit.chain_faults(entries) == []
+
+    done = await retention.redact(database, other.id, NOW, "operator", erase)
+    assert done is not None
+    assert (done.attachments, gone) == ((shared,), [own, shared])
+    assert await erased_at(database, shared) == NOW
+    # Whoever brings it again has it again, and the initiatives that name it do.
+    await bring(database, own, submitter)
+    assert await erased_at(database, own) is None
+
+
+async def test_what_keeps_the_attachments_being_away_leaves_the_people_on_record(database: Database) -> None:
+    content = f"sha256:{new_id().replace('-', '') * 2}"
+    await bring(database, content, Named().applicant.person)
+    life = await attached(database, content, content, content)
+
+    async def erase(_: str) -> None:
+        raise VaultAway("it does not answer")
+
+    with pytest.raises(VaultAway):
+        await retention.redact(database, life.id, NOW, "operator", erase)
+    assert await places_of(database, life.names) == ["document"]
+    assert await erased_at(database, content) is None
+
+
+async def test_content_that_comes_again_while_it_is_erased_comes_after_that(database: Database) -> None:
+    content = f"sha256:{new_id().replace('-', '') * 2}"
+    person = Named().applicant.person
+    await bring(database, content, person)
+    life = await attached(database, content, content, content)
+    happened: list[str] = []
+
+    async def again() -> None:
+        await bring(database, content, person)
+        happened.append("brought")
+
+    async def erase(_: str) -> None:
+        bringing.append(asyncio.create_task(again()))
+        await asyncio.sleep(0.3)
+        happened.append("erased")
+
+    bringing: list[asyncio.Task[None]] = []
+    await retention.redact(database, life.id, NOW, "operator", erase)
+    await asyncio.gather(*bringing)
+    assert happened == ["erased", "brought"]
+    assert await erased_at(database, content) is None

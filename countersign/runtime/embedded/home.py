@@ -90,6 +90,10 @@ class Home:
         return self.keys / "payload.jwks.json"
 
     @property
+    def attachments(self) -> Path:
+        return self.path / "attachments"
+
+    @property
     def logs(self) -> Path:
         return self.path / "logs"
 

@@ -148,6 +148,7 @@ class Stack:
             "COUNTERSIGN_OPERATORS_ISSUER": identity.operators_issuer(),
             "COUNTERSIGN_AGREEMENT": str(agreement),
             "COUNTERSIGN_SIGNING_KEYS": str(self.home.keys),
+            "COUNTERSIGN_ATTACHMENTS": str(self.home.attachments),
             # Whoever tries it out has no bank.
             "COUNTERSIGN_BANK": os.environ.get("COUNTERSIGN_BANK", "answering"),
             "COUNTERSIGN_HOST": "127.0.0.1",
