@@ -26,6 +26,8 @@ RUN /tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
 FROM ${PYTHON}
 RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent countersign
 COPY --from=build /opt/countersign /opt/countersign
+# A volume that is mounted here for the first time takes its owner from this.
+RUN install --directory --owner=10001 --mode=0700 /attachments
 ENV PATH=/opt/countersign/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001
 WORKDIR /tmp

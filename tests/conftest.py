@@ -96,15 +96,15 @@ async def api_urls(services: Services, working: None) -> AsyncIterator[tuple[str
     async with AsyncExitStack() as stack:
         first, second = free_ports(0, 0)
         for port in (first, second):
-            await stack.enter_async_context(_Api(services, port, logs / f"api-{port}.log"))
+            await stack.enter_async_context(an_api_process(services, port, logs / f"api-{port}.log"))
         yield f"http://127.0.0.1:{first}", f"http://127.0.0.1:{second}"
 
 
-class _Api:
-    """An API process; ready when it says so."""
+class an_api_process:
+    """An API process, with more in its environment if a test wants it; ready when it says so."""
 
-    def __init__(self, services: Services, port: int, log: Path) -> None:
-        self._services, self._port, self._log = services, port, log
+    def __init__(self, services: Services, port: int, log: Path, **more: str) -> None:
+        self._services, self._port, self._log, self._more = services, port, log, more
         self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> None:
@@ -121,7 +121,13 @@ class _Api:
         env["COUNTERSIGN_CODEC_ORIGINS"] = json.dumps([UI])
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "countersign", "api", env=os.environ | env, stdout=log, stderr=log
+                sys.executable,
+                "-m",
+                "countersign",
+                "api",
+                env=os.environ | env | self._more,
+                stdout=log,
+                stderr=log,
             )
         async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(30):
             while True:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from countersign.cli.attachments import DocumentsOption, bring_named
 from countersign.cli.client import (
     AsOption,
     InitiativeArgument,
@@ -41,6 +42,7 @@ def amend(
         typer.Option(metavar="HASH", help="The version that it replaces. (default: the one in force now)"),
     ] = None,
     key: KeyOption = None,
+    documents: DocumentsOption = None,
     home: HomeOption = DEFAULT_HOME,
     url: UrlOption = None,
     as_json: JsonOption = False,
@@ -49,6 +51,7 @@ def amend(
     _, proposal = read_json(file)
     key = checked_key(key) or new_key()
     with calling(home, url, name, as_json) as caller:
+        bring_named(caller, proposal, file, documents)
         known = replaces or caller.get(initiative_path(initiative, "/proposal"))["content_hash"]
         body = {"proposal": proposal, "replaces": known, "reasons": reasons}
         path = initiative_path(initiative, "/amendments")

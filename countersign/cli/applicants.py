@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from countersign.cli.attachments import DocumentsOption, bring_named
 from countersign.cli.client import (
     AsOption,
     InitiativeArgument,
@@ -42,6 +43,7 @@ def submit(
             "the file says, so the same file twice is one initiative."
         ),
     ] = None,
+    documents: DocumentsOption = None,
     home: HomeOption = DEFAULT_HOME,
     url: UrlOption = None,
     as_json: JsonOption = False,
@@ -50,6 +52,7 @@ def submit(
     content, proposal = read_json(file)
     key = checked_key(key) or _key_of(content, proposal)
     with calling(home, url, name, as_json, otherwise=lambda people: _lead(people, proposal)) as caller:
+        bring_named(caller, proposal, file, documents)
         submitted = caller.call("POST", "/proposals", content=content, key=key).json()
     if as_json:
         print_json(submitted)
@@ -69,15 +72,17 @@ def revise(
         typer.Option(metavar="HASH", help="The version that it replaces. (default: the one that stands now)"),
     ] = None,
     key: KeyOption = None,
+    documents: DocumentsOption = None,
     home: HomeOption = DEFAULT_HOME,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Put a new version of a proposal that was returned."""
-    content, _ = read_json(file)
+    content, proposal = read_json(file)
     path = initiative_path(initiative, "/proposal")
     key = checked_key(key) or new_key()
     with calling(home, url, name, as_json) as caller:
+        bring_named(caller, proposal, file, documents)
         tag = f'"{replaces}"' if replaces else caller.call("GET", path).headers["ETag"]
         answer = caller.call("PUT", path, content=content, key=key, headers={"If-Match": tag})
     if as_json:

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
 from urllib.parse import quote
 
 import httpx
@@ -101,7 +101,7 @@ class Api:
         path: str,
         *,
         parameters: Mapping[str, str | int] | None = None,
-        content: bytes | None = None,
+        content: bytes | BinaryIO | None = None,
         key: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
@@ -111,20 +111,34 @@ class Api:
             sent["Idempotency-Key"] = key
         if content is not None:
             sent.setdefault("Content-Type", "application/json")
-        where = self._http.base_url
-        try:
+        with self._reaching(key):
             response = self._http.request(
                 method, f"/v1{path}", params=parameters, content=content, headers=sent
             )
+        if response.is_success:
+            return response
+        raise _refusal(response, key)
+
+    def stream(self, path: str) -> Iterator[bytes]:
+        """What is at a whole path, piece by piece. Raises like :meth:`get`."""
+        with self._reaching(None), self._http.stream("GET", path) as response:
+            if not response.is_success:
+                response.read()
+                raise _refusal(response, None)
+            yield from response.iter_bytes()
+
+    @contextmanager
+    def _reaching(self, key: str | None) -> Iterator[None]:
+        """Say plainly when the API cannot be reached, and under which key a message is sent again."""
+        where = self._http.base_url
+        try:
+            yield
         except httpx.TimeoutException:
             raise Failure(f"{where} did not answer in time{_again(key)}") from None
         except (httpx.ConnectError, httpx.UnsupportedProtocol) as problem:
             raise Failure(f"nothing answers at {where}: {problem}", Status.NOT_RUNNING) from None
         except httpx.HTTPError as problem:
             raise Failure(f"the connection to {where} broke: {problem}{_again(key)}") from None
-        if response.is_success:
-            return response
-        raise _refusal(response, key)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from countersign.cli.attachments import DocumentsOption, bring_named
 from countersign.cli.client import (
     Api,
     AsOption,
@@ -50,14 +51,16 @@ def report(
     file: JsonFile,
     name: AsOption = None,
     key: KeyOption = None,
+    documents: DocumentsOption = None,
     home: HomeOption = DEFAULT_HOME,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Submit the report of a period that has ended, or again after changes were requested."""
-    content, _ = read_json(file)
+    content, reported = read_json(file)
     key = checked_key(key) or new_key()
     with calling(home, url, name, as_json) as caller:
+        bring_named(caller, reported, file, documents)
         path = initiative_path(initiative, f"/reports/{number}")
         answered = caller.call("POST", path, content=content, key=key).json()
     tell_answered(answered, f"Report {number} is submitted", as_json)
