@@ -237,4 +237,4 @@ async def _tiles(
     rows = await connection.execute(
         select(tile.level, tile.index, tile.hashes).where(tuple_(tile.level, tile.index).in_(places))
     )
-    return {(row.level, row.index): bytes(row.hashes) for row in rows}
+    return {(level, index): bytes(hashes) for level, index, hashes in rows}
