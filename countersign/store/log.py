@@ -184,7 +184,7 @@ class _Tiles:
 
     async def write(self, connection: AsyncConnection) -> None:
         """Put what is new behind what the tiles have."""
-        there = await _tiles(connection, self._new)
+        there = await tiles(connection, self._new)
         rows = []
         for (level, index), new in self._new.items():
             hashes = bytearray(there.get((level, index), b""))
@@ -209,8 +209,8 @@ async def _with_hashes(connection: AsyncConnection, asked: Callable[[HashAt], T]
         return merkle.EMPTY
 
     asked(note)
-    tiles = await _tiles(connection, needed)
-    return asked(lambda level, index: _hash_in(tiles, level, index))
+    known = await tiles(connection, needed)
+    return asked(lambda level, index: _hash_in(known, level, index))
 
 
 def _place(level: int, index: int) -> tuple[tuple[int, int], int, int]:
@@ -220,18 +220,19 @@ def _place(level: int, index: int) -> tuple[tuple[int, int], int, int]:
     return (tile, first // WIDTH), first % WIDTH, 1 << above
 
 
-def _hash_in(tiles: dict[tuple[int, int], bytes], level: int, index: int) -> bytes:
+def _hash_in(known: dict[tuple[int, int], bytes], level: int, index: int) -> bytes:
     tile, first, number = _place(level, index)
-    hashes = tiles[tile][first * merkle.SIZE : (first + number) * merkle.SIZE]
+    hashes = known[tile][first * merkle.SIZE : (first + number) * merkle.SIZE]
     row = [hashes[i : i + merkle.SIZE] for i in range(0, len(hashes), merkle.SIZE)]
     while len(row) > 1:
         row = [merkle.node_hash(row[i], row[i + 1]) for i in range(0, len(row), 2)]
     return row[0]
 
 
-async def _tiles(
+async def tiles(
     connection: AsyncConnection, wanted: Iterable[tuple[int, int]]
 ) -> dict[tuple[int, int], bytes]:
+    """Tiles by their level and their index there, as far as there are any."""
     places: Sequence[tuple[int, int]] = list(wanted)
     tile = t.log_tile.c
     rows = await connection.execute(
