@@ -49,8 +49,8 @@ async def verify(
 ) -> Verified:
     """Verify all of it, on a connection that reads it :func:`at one moment <stored.at_one_moment>`.
 
-    ``agreement`` has the sides' public keys. ``since`` is a checkpoint that somebody kept: the log still has to begin with
-    it.
+    ``agreement`` has the sides' public keys. ``since`` is a checkpoint that somebody kept: the log has to
+    begin with it still.
     """
     found = Verified()
     total = await stored.count(connection)
@@ -86,7 +86,13 @@ async def _log(
     watch: Watch,
     total: int,
 ) -> None:
-    made = [one.signed for one in await stored.checkpoints(connection)]
+    kept = await stored.checkpoints(connection)
+    found.faults += [
+        Fault(None, None, _OWN, f"the checkpoint at {size} is gone, and signatures of it are there")
+        for size, one in kept.items()
+        if one is None
+    ]
+    made = [one.signed for one in kept.values() if one is not None]
     asked = [one.checkpoint.size for one in (*made, *([since] if since else ()))]
     logged: Logged | None = None
     async for one in stored.log_faults(connection, asked, found.faults):

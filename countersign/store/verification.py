@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Select, Table, func, select, text
+from sqlalchemy import Select, Table, func, select, text, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from countersign.domain.agreement import ProgrammeAgreement, Terms
@@ -58,7 +58,18 @@ async def trails(
             for one in some
             for fault in faults(one, entries.get(one, ()), records.get(one, {}), terms.terms_of)
         ]
+        found += [one async for one in _title_faults(connection, some)]
         yield sum(map(len, entries.values())), found
+
+
+async def _title_faults(connection: AsyncConnection, ids: Sequence[str]) -> AsyncIterator[Fault]:
+    """Initiatives whose title is not that of their proposal."""
+    i, d = t.initiative.c, t.document.c
+    other = select(i.id).join_from(t.initiative, t.document, d.content_hash == i.content_hash)
+    for identifier in await connection.scalars(
+        other.where(i.id.in_(ids), i.title.is_distinct_from(d.body["title"]))
+    ):
+        yield Fault(str(identifier), None, "initiative", "row says another title")
 
 
 def _batched(ids: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -95,10 +106,9 @@ class Agreements:
 
 async def _ids(connection: AsyncConnection) -> list[str]:
     """Every trail that there is, or should be."""
-    found: set[str] = set()
-    for column in (t.audit_entry.c.initiative_id, t.initiative.c.id, *(c for _, c, _ in _OF_INITIATIVE)):
-        found |= set(map(str, await connection.scalars(select(column).distinct())))
-    return sorted(found)
+    columns = (t.audit_entry.c.initiative_id, t.initiative.c.id, *(column for _, column, _ in _OF_INITIATIVE))
+    found = await connection.scalars(union(*map(select, columns)))
+    return sorted(map(str, found))
 
 
 async def _entries(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, tuple[AuditEntry, ...]]:
@@ -198,7 +208,7 @@ async def mandate_faults(connection: AsyncConnection) -> AsyncIterator[Fault]:
             one, found = due[identifier], there[identifier]
             said = {"directorate", "delegator", "delegate", "valid_from", "valid_to", "revoked_at"}
             differing = {name for name in said if getattr(one, name) != found[name]}
-            if Mandate.model_validate(found["body"]) != one:
+            if found["body"] != one.model_dump(mode="json"):
                 differing.add("body")
             if differing:
                 problem = f"mandate {identifier} says another {', '.join(sorted(differing))}"
@@ -220,9 +230,10 @@ async def document_faults(connection: AsyncConnection) -> AsyncIterator[Fault]:
             wrong[row.content_hash] = "was altered"
     for key, problem in wrong.items():
         named = (await connection.execute(_NAMING, {"wanted": key})).all()
-        for initiative, sequence in named or [(None, None)]:
-            trail = None if initiative is None else str(initiative)
-            yield Fault(trail, sequence, "document", f"{key} {problem}")
+        for initiative, sequence in named:
+            yield Fault(str(initiative), sequence, "document", f"{key} {problem}")
+        if not named:
+            yield Fault(None, None, "document", f"{key} {problem}")
     for row in await connection.execute(_GONE):
         yield Fault(str(row.initiative_id), row.sequence, "document", f"{row.subject} is gone")
 
@@ -242,9 +253,12 @@ SELECT DISTINCT ON (initiative_id) initiative_id, sequence FROM audit_entry
 WHERE subject = :wanted OR strpos(body::text, '"' || :wanted || '"') > 0 ORDER BY initiative_id, sequence
 """)
 _GONE: Final = text("""
-SELECT e.initiative_id, e.sequence, e.subject FROM audit_entry e
-WHERE e.subject IS NOT NULL AND e.action NOT IN ('message.refused', 'bank_statement.imported')
-    AND NOT EXISTS (SELECT FROM document d WHERE d.content_hash = e.subject)
+SELECT e.initiative_id, e.sequence, named.hash AS subject FROM audit_entry e
+CROSS JOIN LATERAL (
+    VALUES (e.subject), (CASE WHEN e.action = 'matter.decided' THEN e.body ->> 'decision' END)
+) AS named (hash)
+WHERE named.hash IS NOT NULL AND e.action NOT IN ('message.refused', 'bank_statement.imported')
+    AND NOT EXISTS (SELECT FROM document d WHERE d.content_hash = named.hash)
 ORDER BY e.initiative_id, e.sequence
 """)
 
@@ -379,8 +393,8 @@ class _TileCheck:
                 )
 
 
-async def checkpoints(connection: AsyncConnection) -> list[log.Made]:
-    """Every checkpoint with its signatures, the smallest first."""
-    sizes = await connection.scalars(select(t.log_checkpoint.c.size).order_by(t.log_checkpoint.c.size))
-    found = [await log.checkpoint(connection, size) for size in sizes.all()]
-    return [one for one in found if one is not None]
+async def checkpoints(connection: AsyncConnection) -> dict[int, log.Made | None]:
+    """Every checkpoint with its signatures, the smallest first; none where only signatures are left of one."""
+    made = union(select(t.log_checkpoint.c.size), select(t.log_signature.c.size))
+    sizes = await connection.scalars(select(made.subquery().c.size).order_by("size"))
+    return {size: await log.checkpoint(connection, size) for size in sizes.all()}
