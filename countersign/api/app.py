@@ -31,7 +31,9 @@ from countersign.api import (
     matters,
     proposals,
     reports,
+    sessions,
 )
+from countersign.api.browser_sessions import BrowserSessions
 from countersign.api.dependencies import privileged
 from countersign.api.edge import Edge
 from countersign.api.gateway import Gateway
@@ -60,6 +62,7 @@ _ROUTES: Final = (
     budgets,
     audit,
     codec,
+    sessions,
     events,
 )
 
@@ -70,6 +73,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     agreement = read(chosen.agreement.read_text(encoding="utf-8"))
     payloads = configured(chosen)
     issuers = trusted(agreement, chosen.issuers, chosen.operators_issuer)
+    if strangers := chosen.web_clients.keys() - issuers.keys():
+        raise ValueError(f"nobody signs in by an issuer that is not trusted here: {', '.join(strangers)}")
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -83,7 +88,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.temporal, chosen.task_queue, app.state.database, payloads.digest
         )
         async with httpx.AsyncClient(timeout=5, trust_env=False, follow_redirects=False) as http:
-            app.state.verifier = Verifier(issuers, chosen.audience, http)
+            verifier = app.state.verifier = Verifier(issuers, chosen.audience, http)
+            app.state.sessions = BrowserSessions(
+                chosen, payloads.ring, issuers, verifier, app.state.database, http
+            )
             await app.state.database.check_bound()
             async with app.state.database.transaction() as connection:
                 await agreements.register(connection, agreement)
