@@ -22,7 +22,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from countersign.runtime import resources
-from countersign.runtime.embedded import EmbeddedError, identity, temporal_server
+from countersign.runtime.embedded import EmbeddedError, identity, provider, temporal_server
 from countersign.runtime.embedded.children import Child, end_leftovers
 from countersign.runtime.embedded.home import VARIABLE, Endpoints, Home, Process
 from countersign.runtime.embedded.keys import agreement_with_keys
@@ -114,11 +114,11 @@ class Stack:
             partial(temporal_server.healthy, address, _NAMESPACE),
             temporal_server.environment(self.home),
         )
-        provider = [sys.executable, "-m", identity.__name__, "--home", str(self.home.path)]
+        providers = [sys.executable, "-m", provider.__name__, "--home", str(self.home.path)]
         await self._child(
             stack,
             "identity",
-            [*provider, "--port", str(ports.identity)],
+            [*providers, "--port", str(ports.identity), "--web", api],
             partial(_answers, f"{base}/health"),
         )
 
@@ -178,7 +178,7 @@ class Stack:
         if self._port and not is_free(self._port):
             raise EmbeddedError(f"port {self._port} is taken; choose another --port")
         chosen = free_ports(
-            temporal_server.DEFAULT_PORT, temporal_server.DEFAULT_UI_PORT, identity.DEFAULT_PORT, wanted
+            temporal_server.DEFAULT_PORT, temporal_server.DEFAULT_UI_PORT, provider.DEFAULT_PORT, wanted
         )
         return _Ports(*chosen)
 
