@@ -149,7 +149,7 @@ async def test_operators_see_nothing_of_the_programme(office: Office, initiative
     for path, operations in paths.items():
         filled = path.replace("{identifier}", initiative).replace("{directorate}", "il")
         for method in operations:
-            if path not in public:
+            if path not in public and not path.startswith("/v1/session"):
                 call = await office.call(
                     "operator",
                     method.upper(),

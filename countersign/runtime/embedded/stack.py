@@ -28,6 +28,7 @@ from countersign.runtime.embedded.home import VARIABLE, Endpoints, Home, Process
 from countersign.runtime.embedded.keys import agreement_with_keys
 from countersign.runtime.embedded.ports import free_ports, is_free
 from countersign.runtime.embedded.postgres import PostgresServer
+from countersign.runtime.embedded.provider.clients import WEB
 from countersign.runtime.migrate import migrate
 from countersign.runtime.payload_keys import ensure
 from countersign.runtime.settings import Settings
@@ -146,6 +147,8 @@ class Stack:
             "COUNTERSIGN_CODEC_ORIGINS": json.dumps([ui]),
             "COUNTERSIGN_ISSUERS": json.dumps(settings.issuers),
             "COUNTERSIGN_OPERATORS_ISSUER": identity.operators_issuer(),
+            "COUNTERSIGN_PUBLIC_URL": api,
+            "COUNTERSIGN_WEB_CLIENTS": json.dumps({url: {"client_id": WEB} for url in settings.issuers}),
             "COUNTERSIGN_AGREEMENT": str(agreement),
             "COUNTERSIGN_SIGNING_KEYS": str(self.home.keys),
             # Whoever tries it out has no bank.
