@@ -31,6 +31,7 @@ from countersign.api import (
     matters,
     proposals,
     reports,
+    sign_in,
 )
 from countersign.api.dependencies import privileged
 from countersign.api.edge import Edge
@@ -60,6 +61,7 @@ _ROUTES: Final = (
     budgets,
     audit,
     codec,
+    sign_in,
     events,
 )
 
@@ -73,7 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.agreement = agreement
+        app.state.agreement, app.state.issuers, app.state.settings = agreement, issuers, chosen
         app.state.rates = Rates(chosen.requests_per_minute, chosen.unproven_per_minute)
         app.state.database = Database(chosen.database_url)
         app.state.codec = payloads

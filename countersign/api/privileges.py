@@ -212,6 +212,8 @@ MATRIX: Final[tuple[Privilege, ...]] = (
     _row("ffff-ff", "POST", "/codec/encode", "have payloads encrypted: messages go through the API"),
     _public("GET", "/codec/session", "the page to give a browser a token"),
     _public("POST", "/codec/session", "keep a reader's token in it"),
+    # ---- signing in
+    _public("GET", "/session/issuers", "who vouches for whom, and where people sign in"),
 )
 """Every route below ``/v1``, in the order of the documentation."""
 

@@ -61,6 +61,13 @@ class Settings(BaseSettings):
     audience: str = "countersign"
     """The audience that a token must name."""
 
+    cli_client_id: str = "countersign-cli"
+    """What the command line is registered as at the issuers: a public client with the device flow, or with the code
+    flow and PKCE at a loopback address."""
+
+    cli_client_ids: dict[str, str] = Field(default_factory=dict)
+    """What it is registered as at an issuer that calls it something else, issuer URL to client id."""
+
     host: str = "127.0.0.1"
     """The address that the API listens on."""
 
