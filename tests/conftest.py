@@ -20,6 +20,7 @@ from countersign.domain.agreement import ProgrammeAgreement
 from countersign.domain.agreement_file import read
 from countersign.runtime.embedded.ports import free_ports
 from countersign.runtime.embedded.provider.clients import WEB, WebAddresses
+from countersign.runtime.embedded.provider.sign_ins import Periods
 from countersign.runtime.embedded.services import Services, embedded_services
 from countersign.runtime.resources import default_agreement
 from countersign.store.roles import API
@@ -63,7 +64,8 @@ def agreement() -> ProgrammeAgreement:
 @pytest.fixture(scope="session")
 async def services(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Services]:
     """PostgreSQL, Temporal and the identity providers."""
-    async with embedded_services(tmp_path_factory.mktemp("home")) as running:
+    # A command that waits for somebody to sign in asks every second.
+    async with embedded_services(tmp_path_factory.mktemp("home"), periods=Periods(interval=1)) as running:
         yield running
 
 

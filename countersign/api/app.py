@@ -32,6 +32,7 @@ from countersign.api import (
     proposals,
     reports,
     sessions,
+    sign_in,
 )
 from countersign.api.browser_sessions import BrowserSessions
 from countersign.api.dependencies import privileged
@@ -63,6 +64,7 @@ _ROUTES: Final = (
     audit,
     codec,
     sessions,
+    sign_in,
     events,
 )
 
@@ -78,7 +80,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.agreement = agreement
+        app.state.agreement, app.state.issuers, app.state.settings = agreement, issuers, chosen
         app.state.rates = Rates(chosen.requests_per_minute, chosen.unproven_per_minute)
         app.state.database = Database(chosen.database_url)
         app.state.codec = payloads

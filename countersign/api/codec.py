@@ -24,12 +24,13 @@ from countersign.api.dependencies import CODEC_COOKIE, CODEC_PATH, Me, identify
 from countersign.api.errors import Problem, documented
 from countersign.api.privileges import BY_ROUTE, Verdict, at_the_door
 from countersign.runtime.payload_codec import KEY_ID, EncryptingCodec, PayloadRefused, is_encrypted
-from countersign.runtime.settings import LOOPBACK
 
 log = structlog.get_logger(__name__)
 
 LONGEST: Final = 3800
 """Bytes of a token that a browser keeps as a cookie: it drops, without a word, one of more than 4096 with its name."""
+
+_LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 router = APIRouter(prefix="/codec", tags=["codec"])
 
@@ -130,7 +131,7 @@ async def open_session(request: Request) -> Response:
     log.info("codec_session_opened", person=me.person, request=request.state.request_id)
     page = _page(f"Payloads are decoded in this browser for {me.person}, for as long as the token is good.")
     # Whether a proxy in front speaks TLS is not seen from here: only this very machine does without.
-    secure = request.url.hostname not in LOOPBACK
+    secure = request.url.hostname not in _LOOPBACK
     page.set_cookie(CODEC_COOKIE, token, path=CODEC_PATH, httponly=True, samesite="strict", secure=secure)
     return page
 

@@ -23,6 +23,7 @@ from joserfc.errors import JoseError
 from countersign.api.errors import Problem
 from countersign.api.identity import LEEWAY, Signed, Trusted, Verifier, subject_of
 from countersign.runtime.settings import WebClient
+from countersign.runtime.urls import is_confidential
 
 log = structlog.get_logger(__name__)
 
@@ -119,7 +120,7 @@ class Provider:
             "code_challenge": challenge,
             "code_challenge_method": "S256",
         }
-        return str(httpx.URL(self._endpoint(found, "authorization_endpoint")).copy_merge_params(asked))
+        return str(httpx.URL(self._page(found, "authorization_endpoint")).copy_merge_params(asked))
 
     async def names_itself(self) -> bool:
         """Whether its answers say whose they are (RFC 9207, 3).
@@ -170,7 +171,7 @@ class Provider:
         """Where a browser signs out there, too (OpenID Connect RP-Initiated Logout 1.0); none where it cannot."""
         try:
             found = await self._verifier.configuration(self.issuer)
-            endpoint = self._endpoint(found, "end_session_endpoint")
+            endpoint = self._page(found, "end_session_endpoint")
         except Problem:
             return None
         told = {
@@ -278,10 +279,17 @@ class Provider:
         return Tokens(access, identity, refresh)
 
     def _endpoint(self, found: dict[str, Any], name: str) -> str:
-        """An endpoint that an issuer names: over TLS, unless the issuer itself is reached without."""
+        """An endpoint that we ask: over TLS, unless the issuer itself is reached without."""
         url = found.get(name)
         schemes = {"https", urlsplit(self.issuer.base).scheme}
         if not isinstance(url, str) or urlsplit(url).scheme not in schemes or not urlsplit(url).hostname:
+            raise Problem("unavailable", f"{self.issuer.url} names no {name}")
+        return url
+
+    def _page(self, found: dict[str, Any], name: str) -> str:
+        """An endpoint that browsers are sent to."""
+        url = found.get(name)
+        if not isinstance(url, str) or not is_confidential(url):
             raise Problem("unavailable", f"{self.issuer.url} names no {name}")
         return url
 

@@ -18,7 +18,7 @@ from countersign.api.identity import LONGEST
 from countersign.api.limits import Rates
 from countersign.api.privileges import Role
 
-router = APIRouter(prefix="/session", tags=["session"])
+router = APIRouter(prefix="/session", tags=["signing in"])
 
 _PATH: Final = r"^/([\x21-\x2e\x30-\x5b\x5d-\x7e][\x21-\x5b\x5d-\x7e]*)?$"
 """A path of this origin, with its query: whatever a browser takes for another host begins with two slashes, one of

@@ -21,6 +21,7 @@ from countersign.cli import (
     programme,
     reports,
     retention,
+    sign_in,
     standing,
     system,
 )
@@ -30,6 +31,7 @@ from countersign.runtime.embedded import EmbeddedError
 _GROUPS = (
     system,
     people,
+    sign_in,
     applicants,
     reports,
     amendments,
@@ -60,7 +62,9 @@ for group in _GROUPS:
 
 
 def main() -> None:
-    """Run the command line; ends the process with 0, or 1 (not done), 2 (wrong usage), 3 (nothing runs there)."""
+    """Run the command line; ends the process with 0, or 1 (not done), 2 (wrong usage), 3 (nothing runs there) or
+    4 (signed out).
+    """
     try:
         app()
     except (Failure, EmbeddedError) as problem:

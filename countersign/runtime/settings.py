@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from countersign.runtime import resources
-
-LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
-"""Hosts that a browser reaches without a network, and so may without TLS."""
+from countersign.runtime.urls import is_confidential
 
 
 class WebClient(BaseModel):
@@ -89,6 +87,12 @@ class Settings(BaseSettings):
 
     session_hours: int = Field(default=12, ge=1, le=168)
     """After how many hours a browser session ends, whatever is done in it."""
+    cli_client_id: str = "countersign-cli"
+    """What the command line is registered as at the issuers: a public client with the device flow, or with the code
+    flow and PKCE at a loopback address."""
+
+    cli_client_ids: dict[str, str] = Field(default_factory=dict)
+    """What it is registered as at an issuer that calls it something else, issuer URL to client id."""
 
     host: str = "127.0.0.1"
     """The address that the API listens on."""
@@ -149,7 +153,7 @@ class Settings(BaseSettings):
             raise ValueError("it is a URL such as https://countersign.example")
         if parts.path not in ("", "/") or parts.query or parts.fragment:
             raise ValueError("it is an origin: a URL without a path")
-        if parts.scheme == "http" and host not in LOOPBACK:
+        if not is_confidential(given):
             raise ValueError("it begins with https, but on this very machine")
         usual = {"https": 443, "http": 80}[parts.scheme]
         port = "" if parts.port in (None, usual) else f":{parts.port}"

@@ -20,6 +20,7 @@ from countersign.runtime.embedded.ports import free_ports
 from countersign.runtime.embedded.postgres import UNSAFE_BUT_FAST, PostgresServer
 from countersign.runtime.embedded.provider.provider import Provider
 from countersign.runtime.embedded.provider.serving import serving
+from countersign.runtime.embedded.provider.sign_ins import Periods
 from countersign.runtime.migrate import migrate
 from countersign.runtime.payload_keys import ensure
 from countersign.runtime.settings import Settings
@@ -74,12 +75,16 @@ class Services:
 
 @asynccontextmanager
 async def embedded_services(
-    home: Home | Path | str, *, persistent: bool = False, migrated: bool = True
+    home: Home | Path | str,
+    *,
+    persistent: bool = False,
+    migrated: bool = True,
+    periods: Periods | None = None,
 ) -> AsyncIterator[Services]:
     """PostgreSQL, Temporal and the identity providers, started together, with the schema and the namespace ready.
 
     Not ``persistent``, nothing of it survives a crash: PostgreSQL does not flush and Temporal keeps all in memory.
-    ``migrated=False`` leaves the database empty.
+    ``migrated=False`` leaves the database empty. ``periods`` are those of the identity providers.
 
     Raises:
         AlreadyRunning: something else runs on this home.
@@ -105,7 +110,7 @@ async def embedded_services(
         stack.push_async_callback(temporal.stop, grace=5)
         base = f"http://127.0.0.1:{identity_port}"
         people = identity.Identity(home)
-        provider = Provider(people, base)
+        provider = Provider(people, base, periods=periods)
 
         async def database() -> None:
             await postgres.start()
