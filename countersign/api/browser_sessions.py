@@ -34,11 +34,12 @@ CALLBACK: Final = "/v1/session/callback"
 SIGN_IN_SECONDS: Final = 600
 """For how long a sign-in that was begun can be brought to its end."""
 
-REFRESH: Final = timedelta(seconds=30)
-"""For how long one process has an issuer asked anew before another may; longer than that takes at most."""
+REFRESH: Final = timedelta(seconds=60)
+"""For how long one process asks an issuer anew before another may. It never takes as long: a refresh token that comes
+twice ends the sign-in."""
 
-_LOOK_AGAIN: Final = 0.1
-"""Seconds between two looks at whether another process has asked."""
+_PATIENCE, _LOOK_AGAIN = 15.0, 0.1
+"""Seconds that others wait for it in all, and between two looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +268,7 @@ class BrowserSessions:
             done.exception()  # those who waited have it; if nobody does any more, it is nobody's
 
     async def _refresh(self, digest: str) -> Kept | None:
-        give_up = time.monotonic() + REFRESH.total_seconds()
+        give_up = time.monotonic() + _PATIENCE
         while True:
             mine = await store.begin_refresh(self._database, digest, within=REFRESH)
             if mine is not None:
@@ -348,7 +349,7 @@ class BrowserSessions:
             if problem.code != "unauthenticated":
                 raise
             raise Problem("invalid", problem.detail, status=400) from problem
-        once = _digest(f"signed out {said.issuer} {said.jti}")
+        once = _digest(f"signed out {said.issuer} {said.jti!a}")
         ended = await store.end_those_of(
             self._database, said.issuer, sid=said.sid, subject=said.subject, once=once, until=said.until
         )

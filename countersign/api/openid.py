@@ -198,9 +198,7 @@ class Provider:
         alone = isinstance(audience, str) or len(audience) == 1
         if party != self._client.client_id and not (party is None and alone):
             raise _not_for_us("it was given to another client")
-        if nonce is not None and not secrets.compare_digest(
-            str(claims.get("nonce")).encode(), nonce.encode()
-        ):
+        if nonce is not None and claims.get("nonce") != nonce:
             raise _not_for_us("it does not answer this sign-in")
         return subject_of(claims), _sid(claims)
 
@@ -270,7 +268,7 @@ class Provider:
 
     def _given(self, said: dict[str, Any]) -> Tokens:
         access, identity, refresh = (
-            one if isinstance(one := said.get(f"{kind}_token"), str) and one else None
+            one if isinstance(one := said.get(f"{kind}_token"), str) and one and one.isascii() else None
             for kind in ("access", "id", "refresh")
         )
         if access is None or str(said.get("token_type")).lower() != "bearer":

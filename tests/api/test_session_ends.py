@@ -30,7 +30,12 @@ from tests.eventually import eventually
 
 
 @pytest.fixture
-async def browser(services: Services, api_urls: tuple[str, str]) -> AsyncIterator[Browser]:
+async def browser(
+    services: Services, api_urls: tuple[str, str], database: Database
+) -> AsyncIterator[Browser]:
+    """A browser, and no session of anybody's in the record."""
+    async with database.transaction() as connection:
+        await connection.execute(text("DELETE FROM session"))
     async with Browser(services, api_urls[0]) as opened:
         yield opened
 

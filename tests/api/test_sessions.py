@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from countersign.api.app import create_app
+from countersign.runtime.embedded.provider import application
 from countersign.runtime.embedded.provider.clients import WEB
 from countersign.runtime.embedded.services import Services
 from countersign.store.roles import API
@@ -22,7 +23,7 @@ from tests.browsing import CALLBACK, LOGIN, SESSION, Browser, query_of, set_cook
 from tests.conftest import PORTAL
 from tests.people import Office
 
-IL = "https://id.il.countersign.example"
+IL, AZ = "https://id.il.countersign.example", "https://id.az.countersign.example"
 
 
 @pytest.fixture
@@ -285,6 +286,28 @@ async def test_an_answer_that_is_not_to_what_was_asked_signs_nobody_in(
     assert (await recorded_refusal(database, answer))["code"] == "invalid"
     # It was refused before anything of it was used: the true answer still counts.
     assert (await browser.http.get(back)).status_code == 303
+
+
+async def test_a_provider_that_does_not_name_itself_is_believed_where_there_is_no_other(
+    services: Services, api_urls: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 9207, 2.4; with several, one could have another's answer brought to it (RFC 9700, 4.4)."""
+    described = application.describe
+
+    def silent(issuer: str, at: str) -> dict[str, Any]:
+        return described(issuer, at) | {"authorization_response_iss_parameter_supported": False}
+
+    monkeypatch.setattr(application, "describe", silent)
+    client = {"client_id": WEB}
+    for clients, status in (({IL: client}, 303), ({IL: client, AZ: client}, 400)):
+        async with over_tls(services, web_clients=clients) as browser:
+            back = await browser.asked_back("il-head")
+            query = urlencode(changed(iss=None)(query_of(back)))
+            assert (await browser.get(f"{CALLBACK}?{query}")).status_code == status
+    async with over_tls(services, web_clients={IL: client}) as browser:
+        back = await browser.asked_back("il-head")
+        query = urlencode(changed(iss=AZ)(query_of(back)))
+        assert problem(await browser.get(f"{CALLBACK}?{query}")) == (400, "invalid")
 
 
 async def test_an_answer_without_state_is_none(browser: Browser) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from countersign.api.identity import trusted
 from countersign.api.sign_in import views
 from countersign.domain.agreement import ProgrammeAgreement
@@ -52,6 +54,9 @@ async def test_a_browser_signs_in_by_those_that_know_this_deployment_as_a_client
     services: Services, agreement: ProgrammeAgreement
 ) -> None:
     il, _ = (one.issuer for one in agreement.directorate)
-    client = {"public_url": "https://countersign.example", "web_clients": {il: {"client_id": "web"}}}
+    client: dict[str, Any] = {
+        "public_url": "https://countersign.example",
+        "web_clients": {il: {"client_id": "web"}},
+    }
     told = views(trusted(agreement, {}).values(), agreement, services.settings(**client))
     assert {one.issuer for one in told if one.in_browser} == {il}
