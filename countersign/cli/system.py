@@ -210,6 +210,7 @@ Countersign is ready.
 
   who there is                    countersign token --list{with_home}
   a token for one of them         countersign token il-head{with_home}
+  to sign in as one of them       countersign login{with_home}
   what they all sign in with      {sign_in_password(home)}
 
 Ctrl-C stops everything; the state stays in {home.path}.
