@@ -35,8 +35,8 @@ SIGN_IN_SECONDS: Final = 600
 """For how long a sign-in that was begun can be brought to its end."""
 
 REFRESH: Final = timedelta(seconds=60)
-"""For how long one process asks an issuer anew before another may. It never takes as long: a refresh token that comes
-twice ends the sign-in."""
+"""For how long one process asks an issuer anew before another may; far longer than it takes, since a refresh token that
+comes twice ends the sign-in."""
 
 _PATIENCE, _LOOK_AGAIN = 15.0, 0.1
 """Seconds that others wait for it in all, and between two looks."""
@@ -165,7 +165,7 @@ class BrowserSessions:
         except ProviderRefused as refused:
             raise _not_signed_in(refused.error) from refused
         if tokens.id is None:
-            raise _not_signed_in("no ID token")
+            raise _not_signed_in("no_id_token")
         subject, sid = await provider.read_id_token(tokens.id, begun.nonce)
         proof = await self._proof(provider, subject, tokens)
         secret = secrets.token_urlsafe(32)

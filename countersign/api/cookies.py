@@ -10,7 +10,7 @@ import base64
 import hashlib
 import hmac
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from fastapi import Request, Response
 
@@ -44,18 +44,10 @@ class Cookies:
         """Whether browsers send them over TLS only."""
         return self.origin.startswith("https:")
 
-    def give(
-        self,
-        response: Response,
-        name: str,
-        value: str,
-        *,
-        seconds: int | None = None,
-        samesite: Literal["lax", "strict"] = "lax",
-    ) -> None:
+    def give(self, response: Response, name: str, value: str, *, seconds: int | None = None) -> None:
         """Have a browser keep a cookie, for ``seconds`` or until it is closed; no script gets at it."""
         response.set_cookie(
-            name, value, path="/", max_age=seconds, secure=self.is_secure, httponly=True, samesite=samesite
+            name, value, path="/", max_age=seconds, secure=self.is_secure, httponly=True, samesite="lax"
         )
 
     def take_back(self, response: Response, name: str) -> None:

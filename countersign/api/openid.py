@@ -187,7 +187,7 @@ class Provider:
         """Whom an ID token is about, and their ``sid``, if it names one (OpenID Connect Core 1.0, 3.1.3.7 and 12.2).
 
         Args:
-            nonce: what it has to answer; without one it is from a refresh, and says it again or not at all.
+            nonce: what it has to answer; nothing, when it comes with a refresh.
 
         Raises:
             Problem: ``unauthenticated`` or ``unavailable``.

@@ -21,8 +21,8 @@ from countersign.api.privileges import Role
 router = APIRouter(prefix="/session", tags=["signing in"])
 
 _PATH: Final = r"^/([\x21-\x2e\x30-\x5b\x5d-\x7e][\x21-\x5b\x5d-\x7e]*)?$"
-"""A path of this origin, with its query: whatever a browser takes for another host begins with two slashes, one of
-which may lean the other way; and a space or a control character is dropped from what stands between."""
+"""A path of this origin, with its query. Browsers take two slashes, of either kind and with control characters between
+them or not, for the beginning of another host (URL Standard, 4.4)."""
 
 _FORM: Final = {
     "requestBody": {

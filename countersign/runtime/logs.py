@@ -29,7 +29,7 @@ _IN_TEXT = (
     # In answers. A code by itself is that of a refusal there, as it is in our own lines.
     re.compile(rf"""(["'](?:{_SECRETS})["']\s*:\s*["'])[^"']+""", re.IGNORECASE),
     # In headers, and cookies of ours wherever they are named.
-    re.compile(r"(\b(?:set-)?cookie[\"']?\s*[:=,]\s*[\"']?)[^\r\n\"']+", re.IGNORECASE),
+    re.compile(r"(\b(?:set-)?cookie(?:[\"']\s*,|[\"']?\s*[:=])\s*[\"']?)[^\r\n\"']+", re.IGNORECASE),
     re.compile(r"(\bcountersign[\w-]*=)[^\s;,\"']+"),
     # Signed tokens, whatever stands before them.
     re.compile(r"()\beyJ[\w-]{8,}\.[\w-]*(?:\.[\w-]*)?"),

@@ -6,7 +6,7 @@ Times are the database's, so that processes whose clocks differ agree on what is
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -73,8 +73,8 @@ async def find(database: Database, digest: str) -> Kept | None:
 async def keep(database: Database, one: Opened, *, idle: timedelta, longest: timedelta) -> list[str]:
     """Keep a new session and throw away those that are over; the people whose they were."""
     s = t.session.c
-    values = {name: getattr(one, name) for name in _COLUMNS[:7]} | {"access_until": one.access_until}
-    latest = func.now() + longest
+    values, latest = asdict(one), func.now() + longest
+    del values["expires_at"]
     async with database.read_by(SessionOf(one.digest)).transaction() as connection:
         over = delete(t.session).where(or_(s.expires_at <= func.now(), s.idle_until <= func.now()))
         ended = (await connection.scalars(over.returning(s.person))).all()

@@ -75,6 +75,7 @@ def test_what_tells_an_operator_something_stays() -> None:
         "path": "/v1/initiatives?stage=active&cursor=abc",
         "url": "postgresql://host/countersign?host=/run",
         "tokens": 3,
+        "detail": "a cookie, or a token, counts only where it comes from; say which state: it is for Tokens",
         "problem": '{"code": "invalid", "detail": "the token is not valid: ExpiredTokenError"}',
     }
     assert mask_secrets(None, "info", dict(line)) == line

@@ -90,7 +90,7 @@ async def test_nobody_changes_or_ends_a_session_that_they_do_not_name(api: Datab
 
 async def test_who_a_session_is_of_is_never_changed(api: Database) -> None:
     mine = await keep(api, opened())
-    for column in ("person", "subject", "issuer", "digest", "created_at"):
+    for column in ("person", "subject", "issuer", "sid", "digest", "created_at", "expires_at"):
         with pytest.raises(DBAPIError, match="permission denied"):
             async with api.read_by(SessionOf(mine.digest)).transaction() as connection:
                 await connection.execute(text(f"UPDATE session SET {column} = {column}"))

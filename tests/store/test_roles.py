@@ -81,8 +81,7 @@ COLUMNS: Final = {
     (API, "u", "reference_counter"): {"last"},
     (API, "u", "report_draft"): {"content_hash", "body", "written_by", "written_at"},
     (API, "u", "session"): {
-        *("sid", "identity", "sealed", "seen_at", "idle_until", "access_until", "expires_at"),
-        "refreshing_until",
+        *("identity", "sealed", "seen_at", "idle_until", "access_until", "refreshing_until"),
     },
     (API, "s", "once"): {"expires_at"},
     (API, "s", "matter"): {"initiative_id", "number", "kind", "content_hash", "outcome"},

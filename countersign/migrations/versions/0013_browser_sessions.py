@@ -38,7 +38,7 @@ GRANTS: Final = {
     "session": (
         "SELECT",
         "INSERT",
-        "UPDATE (sid, identity, sealed, seen_at, idle_until, access_until, expires_at, refreshing_until)",
+        "UPDATE (identity, sealed, seen_at, idle_until, access_until, refreshing_until)",
         "DELETE",
     ),
     "once": ("SELECT (expires_at)", "INSERT", "DELETE"),
