@@ -77,11 +77,12 @@ class Configuration(BaseModel):
 
 
 class Tokens(BaseModel):
-    """What an issuer gives (RFC 6749, 5.1)."""
+    """What an issuer gives (RFC 6749, 5.1); a token of a type that is not known here must not be used (7.1)."""
 
     model_config = ConfigDict(frozen=True)
 
     access_token: str = Field(repr=False, min_length=1)
+    token_type: str = Field(pattern=r"(?i)^bearer$")
     expires_in: int = Field(default=UNSAID, gt=0)
     refresh_token: str | None = Field(default=None, repr=False)
     id_token: str | None = Field(default=None, repr=False)
@@ -278,7 +279,7 @@ def verify(
     party = claims.get("azp", client_id if isinstance(audience, str) or len(audience) == 1 else None)
     if kind.upper() != "JWT" or party != client_id or not isinstance(claims["sub"], str):
         raise Failure("the ID token is not for this client")
-    if nonce is not None and not secrets.compare_digest(str(claims.get("nonce")), nonce):
+    if nonce is not None and not secrets.compare_digest(str(claims.get("nonce")).encode(), nonce.encode()):
         raise Failure("the ID token does not belong to this sign-in")
     return dict(claims)
 

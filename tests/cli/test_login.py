@@ -34,6 +34,17 @@ def secret_free(ended: Ended, person: Person) -> bool:
     )
 
 
+async def test_the_embedded_default_tells_its_owner_what_its_people_sign_in_with(
+    person: Person, tmp_path: Path
+) -> None:
+    told = await person.run("token", "--password")
+    assert (told.status, told.out) == (0, f"{person.services.identity.password}\n")
+    as_json = await person.run("token", "--password", "--json")
+    assert as_json.json == {"password": person.services.identity.password}
+    none = await person.run("token", "--password", "--home", str(tmp_path))
+    assert (none.status, "countersign up" in none.err) == (NOT_DONE, True)
+
+
 # ---- signing in elsewhere
 
 

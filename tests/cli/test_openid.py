@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
+from pydantic import ValidationError
 
 from countersign.cli import openid
 from countersign.cli.output import Failure
@@ -46,7 +47,7 @@ def id_token(services: Services, header: dict[str, Any] | None = None, **changes
 
 
 async def verified(services: Services, token: str | None) -> dict[str, Any]:
-    tokens = openid.Tokens(access_token="x", id_token=token)
+    tokens = openid.Tokens(access_token="x", token_type="Bearer", id_token=token)
     known = await configuration(services)
     return await asyncio.to_thread(openid.verify, known, CLIENT, tokens, nonce="ours")
 
@@ -78,6 +79,7 @@ def of_a_strange_key(services: Services) -> str:
         lambda services: id_token(services, exp=None),
         lambda services: id_token(services, iat=None),
         lambda services: id_token(services, nonce="another"),
+        lambda services: id_token(services, nonce="שלנו"),
         lambda services: id_token(services, nonce=None),
         lambda services: id_token(services, {"typ": "at+jwt"}),
         lambda services: id_token(services, {"typ": "logout+jwt"}),
@@ -153,5 +155,11 @@ async def test_who_waits_for_a_device_slows_down_when_told_and_gives_up_in_time(
 
 
 def test_what_is_secret_is_not_shown_by_accident() -> None:
-    tokens = openid.Tokens(access_token="very-secret", refresh_token="very-secret", id_token="very-secret")
-    assert "very-secret" not in repr(tokens)
+    secret = "very-secret"
+    tokens = openid.Tokens(access_token=secret, token_type="bearer", refresh_token=secret, id_token=secret)
+    assert secret not in repr(tokens)
+
+
+def test_a_token_of_an_unknown_type_is_not_used() -> None:
+    with pytest.raises(ValidationError):
+        openid.Tokens(access_token="x", token_type="DPoP")
