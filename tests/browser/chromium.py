@@ -19,7 +19,7 @@ def program() -> str:
     """The browser of this machine; the test is skipped where there is none."""
     found = next((path for name in NAMES if (path := shutil.which(name))), None)
     if found is None:
-        pytest.skip("there is no browser here")
+        pytest.skip("SKIPPED: there is no browser here; `make browser` installs Chromium on Debian")
     return found
 
 
