@@ -45,6 +45,12 @@ run: setup ## Start the whole system on this machine, with examples
 test: setup ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: browser
+browser: setup ## Run the tests in a real browser, installing Chromium where Debian's packages can be had
+	@command -v chromium >/dev/null || { apt-get update --quiet && apt-get install --yes --quiet chromium; } \
+		|| echo "SKIPPED: there is no Chromium, and it cannot be installed from here"
+	$(BIN)/python -m pytest tests/browser $(ARGS)
+
 .PHONY: nightly
 nightly: setup ## Run many more random sequences against the rules and the real workflow
 	COUNTERSIGN_SEQUENCES=2000 $(BIN)/python -m pytest tests/workflows/test_sequences.py $(ARGS)

@@ -19,6 +19,8 @@ from countersign import worker as worker_process
 from countersign.domain.agreement import ProgrammeAgreement
 from countersign.domain.agreement_file import read
 from countersign.runtime.embedded.ports import free_ports
+from countersign.runtime.embedded.provider.clients import WEB, WebAddresses
+from countersign.runtime.embedded.provider.sign_ins import Periods
 from countersign.runtime.embedded.services import Services, embedded_services
 from countersign.runtime.resources import default_agreement
 from countersign.store.roles import API
@@ -27,6 +29,9 @@ from tests.people import Office
 
 UI = "http://ui.countersign.example:8233"
 """The origin of a web UI that the API processes know."""
+
+PORTAL = "https://countersign.example"
+"""An origin that browsers reach over TLS, for an application in the tests' own process."""
 
 # Deployments run workflow code without the sandbox; what they run has passed these tests in it.
 os.environ["COUNTERSIGN_SANDBOX"] = "true"
@@ -70,7 +75,8 @@ def agreement() -> ProgrammeAgreement:
 @pytest.fixture(scope="session")
 async def services(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Services]:
     """PostgreSQL, Temporal and the identity providers."""
-    async with embedded_services(tmp_path_factory.mktemp("home")) as running:
+    # A command that waits for somebody to sign in asks every second.
+    async with embedded_services(tmp_path_factory.mktemp("home"), periods=Periods(interval=1)) as running:
         yield running
 
 
@@ -95,9 +101,11 @@ async def api_urls(services: Services, working: None) -> AsyncIterator[tuple[str
     logs: Path = services.home.logs
     async with AsyncExitStack() as stack:
         first, second = free_ports(0, 0)
+        urls = f"http://127.0.0.1:{first}", f"http://127.0.0.1:{second}"
+        services.provider.register(WebAddresses.of(*urls, PORTAL))
         for port in (first, second):
             await stack.enter_async_context(an_api_process(services, port, logs / f"api-{port}.log"))
-        yield f"http://127.0.0.1:{first}", f"http://127.0.0.1:{second}"
+        yield urls
 
 
 class an_api_process:
@@ -119,6 +127,10 @@ class an_api_process:
         env = {f"COUNTERSIGN_{name.upper()}": str(value) for name, value in told.items()}
         env["COUNTERSIGN_ISSUERS"] = json.dumps(settings.issuers)
         env["COUNTERSIGN_CODEC_ORIGINS"] = json.dumps([UI])
+        # All tests come from one address, and a good part of them to be refused.
+        env["COUNTERSIGN_UNPROVEN_PER_MINUTE"] = "6000"
+        env["COUNTERSIGN_PUBLIC_URL"] = f"http://127.0.0.1:{self._port}"
+        env["COUNTERSIGN_WEB_CLIENTS"] = json.dumps({url: {"client_id": WEB} for url in settings.issuers})
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,

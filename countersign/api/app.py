@@ -33,7 +33,10 @@ from countersign.api import (
     matters,
     proposals,
     reports,
+    sessions,
+    sign_in,
 )
+from countersign.api.browser_sessions import BrowserSessions
 from countersign.api.dependencies import privileged
 from countersign.api.edge import Edge
 from countersign.api.gateway import Gateway
@@ -68,6 +71,8 @@ _ROUTES: Final = (
     budgets,
     audit,
     codec,
+    sessions,
+    sign_in,
     events,
 )
 
@@ -79,10 +84,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     payloads = configured(chosen)
     vault = vaults.configured(chosen)
     issuers = trusted(agreement, chosen.issuers, chosen.operators_issuer)
+    if strangers := chosen.web_clients.keys() - issuers.keys():
+        raise ValueError(f"nobody signs in by an issuer that is not trusted here: {', '.join(strangers)}")
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.agreement = agreement
+        app.state.agreement, app.state.issuers, app.state.settings = agreement, issuers, chosen
         app.state.rates = Rates(chosen.requests_per_minute, chosen.unproven_per_minute)
         app.state.database = Database(chosen.database_url)
         app.state.codec = payloads
@@ -97,7 +104,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.temporal, chosen.task_queue, app.state.database, payloads.digest
         )
         async with httpx.AsyncClient(timeout=5, trust_env=False, follow_redirects=False) as http:
-            app.state.verifier = Verifier(issuers, chosen.audience, http)
+            verifier = app.state.verifier = Verifier(issuers, chosen.audience, http)
+            app.state.sessions = BrowserSessions(
+                chosen, payloads.ring, issuers, verifier, app.state.database, http
+            )
             await app.state.database.check_bound()
             async with app.state.database.transaction() as connection:
                 await agreements.register(connection, agreement)

@@ -6,9 +6,11 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Header, Path, Request
 
+from countersign.api.browser_sessions import BrowserSession, BrowserSessions
+from countersign.api.cookies import check_ours
 from countersign.api.errors import Problem
 from countersign.api.gateway import Gateway
-from countersign.api.identity import Identity
+from countersign.api.identity import Identity, Proof
 from countersign.api.limits import Rates
 from countersign.api.privileges import BY_ROUTE, Verdict, at_the_door
 from countersign.attachments.vault import Vault
@@ -38,30 +40,61 @@ async def agreement(request: Request) -> ProgrammeAgreement:
     return found
 
 
+async def browser_sessions(request: Request) -> BrowserSessions:
+    """What browsers are signed in by."""
+    found: BrowserSessions = request.app.state.sessions
+    return found
+
+
 async def identify(request: Request, authorization: Annotated[str | None, Header()] = None) -> Identity:
-    """The caller, by the bearer token in ``Authorization``."""
+    """The caller, by the bearer token in ``Authorization`` alone, or without one by their browser's session."""
     known: Identity | None = getattr(request.state, "identity", None)
     if known is not None:
         return known
     rates: Rates = request.app.state.rates
     try:
-        found = await _proven(request, authorization or _from_cookie(request))
+        found = await _proven(request, authorization)
     except Problem as problem:
         if problem.code == "unauthenticated":
             await rates.count_unproven(request)
         raise
-    request.state.person, request.state.identity = found.person, found
+    request.state.person = found.person
     await rates.count_person(found.person)
+    session = browser_session(request)
+    if session is not None:
+        check_ours(request, request.app.state.sessions.cookies.origin, session.csrf)
+    request.state.identity = found
+    return found
+
+
+def browser_session(request: Request) -> BrowserSession | None:
+    """The session by which the caller was identified, if it was by one."""
+    found: BrowserSession | None = getattr(request.state, "session", None)
     return found
 
 
 async def _proven(request: Request, authorization: str | None) -> Identity:
+    if authorization is None:
+        authorization = _from_cookie(request)
+    if authorization is None and (session := await _session(request)) is not None:
+        request.state.session = session
+        return session.identity
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Problem("unauthenticated", "send Authorization: Bearer <token>")
-    if len(token) > 16_384:
-        raise Problem("unauthenticated", "the token is too long")
-    found: Identity = await request.app.state.verifier.identify(token.strip())
+    proof: Proof = await request.app.state.verifier.prove(token.strip())
+    request.state.proven_until = proof.until
+    return proof.identity
+
+
+async def _session(request: Request) -> BrowserSession | None:
+    sessions = await browser_sessions(request)
+    secret = request.cookies.get(sessions.cookies.session) if sessions.cookies else None
+    if not secret:
+        return None
+    found = await sessions.find(secret)
+    if found is None:
+        raise Problem("unauthenticated", "the browser's session is over; sign in again")
     return found
 
 
@@ -122,6 +155,7 @@ async def required(request: Request) -> bool:
 Kept = Annotated[Vault, Depends(vault)]
 Required = Annotated[bool, Depends(required)]
 Record = Annotated[Database, Depends(database)]
+Sessions = Annotated[BrowserSessions, Depends(browser_sessions)]
 Workflows = Annotated[Gateway, Depends(gateway)]
 InForce = Annotated[ProgrammeAgreement, Depends(agreement)]
 

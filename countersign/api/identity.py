@@ -7,7 +7,8 @@ import hashlib
 import json
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import httpx
@@ -40,6 +41,14 @@ REFETCH_AFTER: Final = 10.0
 
 REMEMBERED: Final = 4096
 """Tokens whose signature need not be checked again under the same keys."""
+
+ACCESS: Final = frozenset({"at+jwt", "application/at+jwt", "jwt"})
+"""Types of access tokens (RFC 9068, 2.1); many issuers know only the general one."""
+
+LONGEST: Final = 16_384
+"""Characters of a token."""
+
+_FAR: Final = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
 
 _SUBJECT = re.compile(r"[\x21-\x7e]{1,200}")
 _OFFICE = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -90,6 +99,16 @@ class Identity:
         return (self.person, self.contact) if self.role == "applicant" else None
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What an access token proves, and until when."""
+
+    issuer: Trusted
+    subject: str
+    identity: Identity
+    until: datetime
+
+
 def trusted(
     agreement: ProgrammeAgreement, served_at: dict[str, str], operators: str | None = None
 ) -> dict[str, Trusted]:
@@ -116,17 +135,27 @@ def trusted(
 class _Keys:
     keys: KeySet | None
     tried: float
+    configuration: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class _Proven:
     """A token whose signature was good under ``keys``; its times are looked at anew whenever it comes."""
 
-    issuer: Trusted
     kid: str | None
     keys: KeySet
     claims: dict[str, Any]
-    identity: Identity
+    proof: Proof
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What an issuer signed, and under which keys; what it says is not looked at yet."""
+
+    issuer: Trusted
+    claims: dict[str, Any]
+    kid: str | None
+    keys: KeySet
 
 
 class Verifier:
@@ -151,14 +180,24 @@ class Verifier:
         )
 
     async def identify(self, token: str) -> Identity:
-        """The identity that a token proves.
+        """The identity that an access token proves.
 
         Raises:
             Problem: ``unauthenticated``, when it proves none; ``unavailable``, when its issuer's keys can't be had.
         """
+        return (await self.prove(token)).identity
+
+    async def prove(self, token: str) -> Proof:
+        """What an access token proves.
+
+        Raises:
+            Problem: as with :meth:`identify`.
+        """
+        if len(token) > LONGEST:
+            raise Problem("unauthenticated", "the token is too long")
         digest = hashlib.sha256(token.encode()).digest()
         known = self._proven.get(digest)
-        if known is None or await self._keys_of(known.issuer, known.kid) is not known.keys:
+        if known is None or await self._keys_of(known.proof.issuer, known.kid) is not known.keys:
             known = await self._prove(token)
             if len(self._proven) >= REMEMBERED:
                 self._proven.pop(next(iter(self._proven)))
@@ -168,24 +207,49 @@ class Verifier:
         except (JoseError, ValueError, TypeError) as error:
             self._proven.pop(digest, None)
             raise _not_proven(f"the token is not valid: {type(error).__name__}") from error
-        return known.identity
+        return known.proof
 
-    async def _prove(self, token: str) -> _Proven:
-        issuer, header = self._claimed_issuer(token)
+    async def read(self, token: str, types: frozenset[str]) -> Signed:
+        """What a trusted issuer signed, of one of these types (in lower case; a token without one is a ``jwt``).
+
+        Only the signature and the issuer are checked, the claims are for the caller to judge.
+
+        Raises:
+            Problem: ``unauthenticated``, when no trusted issuer signed it; ``unavailable``, when its keys can't be had.
+        """
+        issuer, header = self._claimed_issuer(token, types)
         kid = header.get("kid")
         try:
             keys = await self._keys_of(issuer, kid)
-            decoded = jwt.decode(token, keys, algorithms=ALGORITHMS)
-            self._claims.validate(decoded.claims)
+            claims = jwt.decode(token, keys, algorithms=ALGORITHMS).claims
         except (JoseError, ValueError, TypeError) as error:
             raise _not_proven(f"the token is not valid: {type(error).__name__}") from error
-        claims = decoded.claims
-        subject = claims.get("sub")
-        if claims.get("iss") != issuer.url or not isinstance(subject, str) or not _SUBJECT.fullmatch(subject):
-            raise _not_proven("the token does not name its issuer and subject")
-        return _Proven(issuer, kid, keys, claims, _identity(issuer, subject, claims))
+        if claims.get("iss") != issuer.url:
+            raise _not_proven("the token does not name its issuer")
+        return Signed(issuer, claims, kid, keys)
 
-    def _claimed_issuer(self, token: str) -> tuple[Trusted, dict[str, Any]]:
+    async def configuration(self, issuer: Trusted) -> dict[str, Any]:
+        """What an issuer says of itself (OpenID Connect Discovery 1.0), as it was fetched with its keys.
+
+        Raises:
+            Problem: ``unavailable``.
+        """
+        await self._keys_of(issuer, None)
+        return self._keys[issuer.url].configuration
+
+    async def _prove(self, token: str) -> _Proven:
+        signed = await self.read(token, ACCESS)
+        issuer, claims = signed.issuer, signed.claims
+        try:
+            self._claims.validate(claims)
+        except (JoseError, ValueError, TypeError) as error:
+            raise _not_proven(f"the token is not valid: {type(error).__name__}") from error
+        until = datetime.fromtimestamp(min(claims["exp"], _FAR), UTC)
+        subject = subject_of(claims)
+        proof = Proof(issuer, subject, _identity(issuer, subject, claims), until)
+        return _Proven(signed.kid, signed.keys, claims, proof)
+
+    def _claimed_issuer(self, token: str, types: frozenset[str]) -> tuple[Trusted, dict[str, Any]]:
         """Which issuer a token claims to be of, unproven: it only tells whose keys to hold it against."""
         try:
             unverified = extract_compact(token.encode())
@@ -193,7 +257,7 @@ class Verifier:
             header = dict(unverified.headers())
         except (JoseError, ValueError, TypeError, RecursionError) as error:
             raise _not_proven("there is no signed token") from error
-        if str(header.get("typ") or "JWT").lower() not in ("at+jwt", "application/at+jwt", "jwt"):
+        if str(header.get("typ") or "JWT").lower() not in types:
             raise _not_proven("the token is of another type")
         issuer = self._issuers.get(str(claims.get("iss"))) if isinstance(claims, dict) else None
         if issuer is None:
@@ -205,9 +269,9 @@ class Verifier:
             known, now = self._keys.get(issuer.url, _Keys(None, -KEYS_GOOD_FOR)), time.monotonic()
             has = known.keys is not None and (kid is None or any(one.kid == kid for one in known.keys.keys))
             if now - known.tried >= (KEYS_GOOD_FOR if has else REFETCH_AFTER):
-                known = _Keys(known.keys, now)
+                known = _Keys(known.keys, now, known.configuration)
                 try:
-                    known.keys = await self._fetch(issuer)
+                    known.configuration, known.keys = await self._fetch(issuer)
                 except (httpx.HTTPError, ValueError, KeyError, TypeError, JoseError) as error:
                     # Keys that were good a moment ago outlive an issuer that is away; the next try is a while off.
                     log.warning("issuer_keys_unavailable", issuer=issuer.url, error=type(error).__name__)
@@ -217,8 +281,8 @@ class Verifier:
                 raise Problem("unavailable", f"the keys of {issuer.url} cannot be had")
             return known.keys
 
-    async def _fetch(self, issuer: Trusted) -> KeySet:
-        """The issuer's keys, found by OpenID Connect Discovery 1.0."""
+    async def _fetch(self, issuer: Trusted) -> tuple[dict[str, Any], KeySet]:
+        """The issuer's configuration and the keys that it names (OpenID Connect Discovery 1.0)."""
         configuration = await self._http.get(f"{issuer.base}/.well-known/openid-configuration")
         configuration.raise_for_status()
         found = configuration.json()
@@ -226,7 +290,19 @@ class Verifier:
             raise ValueError("the configuration is that of another issuer")
         keys = await self._http.get(found["jwks_uri"])
         keys.raise_for_status()
-        return KeySet.import_key_set(keys.json())
+        return found, KeySet.import_key_set(keys.json())
+
+
+def subject_of(claims: dict[str, Any]) -> str:
+    """Whom claims are about.
+
+    Raises:
+        Problem: ``unauthenticated``, when that is nobody.
+    """
+    subject = claims.get("sub")
+    if not isinstance(subject, str) or not _SUBJECT.fullmatch(subject):
+        raise _not_proven("the token does not name its subject")
+    return subject
 
 
 def _identity(issuer: Trusted, subject: str, claims: dict[str, Any]) -> Identity:

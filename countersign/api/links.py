@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import time
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from joserfc import jwe
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet, OctKey
-
 from countersign.runtime.payload_keys import KeyRing
+from countersign.runtime.sealing import Seal, SealBroken
 from countersign.store.roles import Reader
 
 GOOD_FOR: Final = 300
 """Seconds for which a link is good: long enough to begin a download."""
-
-_PURPOSE: Final = b"countersign links 1"
-_ALGORITHMS: Final = ["dir", "A256GCM"]
 
 
 class LinkRefused(Exception):
@@ -37,19 +33,18 @@ class Link:
 
 
 class Links:
-    """Makes links, and opens them: each is encrypted and authenticated (JWE, RFC 7516), and so says nothing by itself.
+    """Makes links, and opens them: each is sealed, and so says nothing by itself.
 
-    Their keys are derived from those for payloads, so that every process of the API knows them and they rotate along.
+    Every process of the API has the keys, since they are derived from those for payloads, and rotate along.
     """
 
     def __init__(self, ring: KeyRing) -> None:
-        derived = ring.derived(_PURPOSE)
-        self._keys = KeySet([OctKey.import_key(one.secret, {"kid": one.id}) for one in derived.keys])
-        self._header = {"alg": "dir", "enc": "A256GCM", "kid": derived.current.id}
+        self._seal = Seal(ring, "links")
 
     def seal(self, link: Link) -> str:
         """The link as it stands in a URL."""
-        return jwe.encrypt_compact(self._header, json.dumps(asdict(link)), self._keys)
+        sealed = self._seal.close(json.dumps(asdict(link)).encode())
+        return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
 
     def open(self, sealed: str) -> Link:
         """What a link says.
@@ -58,9 +53,9 @@ class Links:
             LinkRefused: nobody here made it, its key is gone, or its time is over.
         """
         try:
-            opened = jwe.decrypt_compact(sealed, self._keys, algorithms=_ALGORITHMS)
-            found = json.loads(opened.plaintext or b"")
-        except (JoseError, ValueError, KeyError, TypeError) as problem:
+            decoded = base64.b64decode(sealed + "=" * (-len(sealed) % 4), altchars=b"-_", validate=True)
+            found = json.loads(self._seal.open(decoded))
+        except (SealBroken, binascii.Error, ValueError) as problem:
             raise LinkRefused("there is no such link") from problem
         link = Link(**found | {"reader": Reader(**found["reader"])})
         if link.until < time.time():

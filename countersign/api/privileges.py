@@ -218,6 +218,13 @@ MATRIX: Final[tuple[Privilege, ...]] = (
     _row("ffff-ff", "POST", "/codec/encode", "have payloads encrypted: messages go through the API"),
     _public("GET", "/codec/session", "the page to give a browser a token"),
     _public("POST", "/codec/session", "keep a reader's token in it"),
+    # ---- signing in
+    _public("GET", "/session/login", "sign in with a browser"),
+    _public("GET", "/session/callback", "come back from the provider"),
+    _public("POST", "/session/backchannel-logout", "a provider's word that somebody signed out"),
+    _row("yyyy-yy", "GET", "/session", "who the caller is, and until when"),
+    _row("yyyy-yy", "DELETE", "/session", "sign out"),
+    _public("GET", "/session/issuers", "who vouches for whom, and where people sign in"),
 )
 """Every route below ``/v1``, in the order of the documentation."""
 

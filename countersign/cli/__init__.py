@@ -22,6 +22,7 @@ from countersign.cli import (
     programme,
     reports,
     retention,
+    sign_in,
     standing,
     system,
 )
@@ -31,6 +32,7 @@ from countersign.runtime.embedded import EmbeddedError
 _GROUPS = (
     system,
     people,
+    sign_in,
     applicants,
     attachments,
     reports,
@@ -62,7 +64,9 @@ for group in _GROUPS:
 
 
 def main() -> None:
-    """Run the command line; ends the process with 0, or 1 (not done), 2 (wrong usage), 3 (nothing runs there)."""
+    """Run the command line; ends the process with 0, or 1 (not done), 2 (wrong usage), 3 (nothing runs there) or
+    4 (signed out).
+    """
     try:
         app()
     except (Failure, EmbeddedError) as problem:

@@ -17,6 +17,7 @@ import httpx
 import typer
 from pydantic import TypeAdapter, ValidationError
 
+from countersign.cli import kept
 from countersign.cli.output import DEFAULT_HOME, Failure, Status, print_json
 from countersign.domain.model import MessageId
 from countersign.runtime.embedded.home import VARIABLE, Home
@@ -35,7 +36,8 @@ UrlOption = Annotated[
     str | None,
     typer.Option(
         "--url",
-        help=f"Where the API answers, instead of --home; takes the token in {TOKEN}. (env var: {URL})",
+        help=f"Where the API answers, instead of --home; takes the token in {TOKEN}, or who signed in there. (env var: "
+        f"{URL})",
     ),
 ]
 AsOption = Annotated[
@@ -44,7 +46,8 @@ AsOption = Annotated[
         "--as",
         envvar="COUNTERSIGN_AS",
         metavar="NAME",
-        help=f"Who is calling: one of `countersign token --list`. Without it: the token in {TOKEN}.",
+        help=f"Who is calling: one of `countersign token --list`. Without it: the token in {TOKEN}, or whoever signed "
+        "in with `countersign login`.",
     ),
 ]
 ReasonsOption = Annotated[str, typer.Option(help="Why; they stay on record.")]
@@ -145,23 +148,48 @@ class Api:
 def calling(
     home: Path, url: str | None, name: str | None, as_json: bool, *, otherwise: StandIn | None = None
 ) -> Iterator[Api]:
-    """The API of the running system, called by ``name`` or by the token in the environment.
-
-    A refusal inside the block is printed as JSON too when JSON was asked for, so that a script reads its code.
+    """The API of the running system, called by whom :func:`token` says; refusals are told as :func:`failing` does.
 
     Raises:
         NotRunning: nothing runs on that home.
+        SignedOut: whoever signed in is signed in no more.
         Failure: it is not clear who is calling.
     """
-    remote = _remote(home, url)
-    base = remote or Home(home).endpoints().api
-    with _connection(base, _token(home, name, None if remote else otherwise)) as caller:
-        try:
-            yield caller
-        except Refused as refused:
-            if as_json:
-                print_json(refused.problem)
-            raise
+    where = base(home, url)
+    stand_in = otherwise if _remote(home, url) is None else None
+    with failing(as_json), _connection(where, token(home, where, name, stand_in)) as caller:
+        yield caller
+
+
+@contextmanager
+def anonymous(base: str) -> Iterator[Api]:
+    """An API, called by nobody: for what is public."""
+    with _connection(base, None) as caller:
+        yield caller
+
+
+@contextmanager
+def failing(as_json: bool) -> Iterator[None]:
+    """Print a refusal inside the block as JSON too when JSON was asked for, so that a script reads its code."""
+    try:
+        yield
+    except Refused as refused:
+        if as_json:
+            print_json(refused.problem)
+        raise
+    except kept.SignedOut as signed_out:
+        if as_json:
+            print_json({"code": signed_out.code, "detail": str(signed_out)})
+        raise
+
+
+def base(home: Path, url: str | None) -> str:
+    """Where the API answers that is meant.
+
+    Raises:
+        NotRunning: nothing runs on that home.
+    """
+    return _remote(home, url) or Home(home).endpoints().api
 
 
 def id_at(home: Path, initiative: str) -> str:
@@ -171,8 +199,8 @@ def id_at(home: Path, initiative: str) -> str:
         NotRunning: nothing runs on that home.
         Refused: there is no such initiative.
     """
-    base = Home(home).endpoints().api
-    with _connection(base, _token(home, _listed(an_auditor), None)) as caller:
+    where = Home(home).endpoints().api
+    with _connection(where, token(home, where, _listed(an_auditor), None)) as caller:
         return str(caller.get(initiative_path(initiative))["id"])
 
 
@@ -229,23 +257,32 @@ def _remote(home: Path, url: str | None) -> str | None:
     return url.rstrip("/") if url else None
 
 
-def _token(home: Path, name: str | None, otherwise: StandIn | None) -> str:
-    """The token of whoever calls: named, in the environment, or the one who calls if nobody is named."""
+def token(home: Path, base: str, name: str | None, otherwise: StandIn | None) -> str:
+    """The token of whoever calls: who is named, else the one in the environment, else that of whoever signed in to this
+    API, else of the one who calls if nobody is named.
+
+    Raises:
+        SignedOut: whoever signed in is signed in no more.
+        Failure: it is not clear who is calling.
+    """
     from countersign.runtime.embedded import identity
 
-    token = os.environ.get(TOKEN, "").strip()
-    if name is None and not token and otherwise is not None:
-        name = _listed(otherwise)
+    given = os.environ.get(TOKEN, "").strip()
+    if name is None and not given:
+        if (own := kept.token(base)) is not None:
+            return own
+        name = None if otherwise is None else _listed(otherwise)
     if name is not None:
         return asyncio.run(identity.fetch_token(Home(home), name))
-    if not token:
+    if not given:
         raise Failure(
-            f"who is calling? Name one of `countersign token --list` with --as, or put a token into {TOKEN}",
+            f"who is calling? Sign in with `countersign login`, name one of `countersign token --list` with --as, or "
+            f"put a token into {TOKEN}",
             Status.USAGE,
         )
-    if not token.isascii() or not token.isprintable() or " " in token:
+    if not given.isascii() or not given.isprintable() or " " in given:
         raise Failure(f"what {TOKEN} holds is no token", Status.USAGE)
-    return token
+    return given
 
 
 def _listed(pick: StandIn) -> str | None:
@@ -255,8 +292,8 @@ def _listed(pick: StandIn) -> str | None:
 
 
 @contextmanager
-def _connection(base: str, token: str) -> Iterator[Api]:
-    headers = {"Authorization": f"Bearer {token}"}
+def _connection(base: str, token: str | None) -> Iterator[Api]:
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     try:
         # A proxy of the person who happens to call has no business with these tokens.
         http = httpx.Client(base_url=base, headers=headers, timeout=PATIENCE, trust_env=False)

@@ -41,6 +41,7 @@ class Status(IntEnum):
     NOT_DONE = 1
     USAGE = 2
     NOT_RUNNING = 3
+    SIGNED_OUT = 4
 
 
 class Failure(Exception):

@@ -19,6 +19,10 @@ def register(app: typer.Typer) -> None:
 def token(
     name: Annotated[str | None, typer.Argument(help="Whose token, as --list names them.")] = None,
     everybody: Annotated[bool, typer.Option("--list", help="List everybody instead.")] = False,
+    password: Annotated[
+        bool,
+        typer.Option("--password", help="Print what they sign in with on their providers' pages instead."),
+    ] = False,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
@@ -35,6 +39,13 @@ def token(
         for one in people:
             table.add_row(one.name, one.full_name, one.side or "", ", ".join(one.offices), one.issuer)
         out.print(table)
+        return
+    if password:
+        known = identity.sign_in_password(Home(home))
+        if as_json:
+            print_json({"password": known})
+        else:
+            typer.echo(known)
         return
     if name is None:
         raise Failure("whose token? `countersign token --list` names everybody", Status.USAGE)

@@ -196,6 +196,8 @@ def settings_with_keys() -> Settings:
 
 
 def _print_where(endpoints: Endpoints, home: Home) -> None:
+    from countersign.runtime.embedded.identity import sign_in_password
+
     with_home = "" if home.path == DEFAULT_HOME.resolve() else f" --home {home.path}"
     out.print(
         f"""
@@ -208,6 +210,8 @@ Countersign is ready.
 
   who there is                    countersign token --list{with_home}
   a token for one of them         countersign token il-head{with_home}
+  to sign in as one of them       countersign login{with_home}
+  what they all sign in with      {sign_in_password(home)}
 
 Ctrl-C stops everything; the state stays in {home.path}.
 """,

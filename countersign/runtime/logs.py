@@ -15,11 +15,26 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 _MASK = "***"
 _SECRET_KEY = re.compile(
-    r"(^|[_-])(token|authorization|password|passwd|secret|api[_-]?key|private[_-]?key|cookie)s?$",
+    r"(^|[_-])(token|authorization|password|passwd|secret|api[_-]?key|private[_-]?key|cookie"
+    r"|csrf|nonce|code[_-]verifier|(authorization|device)[_-]code|id[_-]token[_-]hint)s?$",
     re.IGNORECASE,
 )
-_BEARER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE)
 _LINK = re.compile(r"(/v1/downloads/)[^\s?#\"]+")
+_BEARER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE)
+_SECRETS = (
+    r"nonce|code_verifier|device_code|client_secret|password|csrf_token|id_token_hint|(?:[a-z]+_)?token"
+)
+_IN_TEXT = (
+    # In addresses and forms.
+    re.compile(rf"((?:(?:^|[?&])(?:code|state)|\b(?:{_SECRETS}))=)[^&\s\"'#]+", re.IGNORECASE),
+    # In answers. A code by itself is that of a refusal there, as it is in our own lines.
+    re.compile(rf"""(["'](?:{_SECRETS})["']\s*:\s*["'])[^"']+""", re.IGNORECASE),
+    # In headers, and cookies of ours wherever they are named.
+    re.compile(r"(\b(?:set-)?cookie(?:[\"']\s*,|[\"']?\s*[:=])\s*[\"']?)[^\r\n\"']+", re.IGNORECASE),
+    re.compile(r"(\bcountersign[\w-]*=)[^\s;,\"']+"),
+    # Signed tokens, whatever stands before them.
+    re.compile(r"()\beyJ[\w-]{8,}\.[\w-]*(?:\.[\w-]*)?"),
+)
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s/@]+@", re.IGNORECASE)
 
 
@@ -98,7 +113,7 @@ class _AccessFormatter(logging.Formatter):
 
 
 def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Replace what must not reach a log: values under secret-sounding keys, bearer tokens, passwords in URLs."""
+    """Replace what must not reach a log: values under secret-sounding keys; tokens, passwords, cookies in any text."""
     return {key: _masked(key, value) for key, value in event.items()}
 
 
@@ -111,12 +126,19 @@ def _masked(key: str, value: Any) -> Any:
     if _SECRET_KEY.search(key) and value is not None and not isinstance(value, bool | int | float):
         return _MASK
     if isinstance(value, str):
-        return without_links(_URL_PASSWORD.sub(rf"\1:{_MASK}@", _BEARER.sub(rf"\1 {_MASK}", value)))
+        return _masked_text(value)
     if isinstance(value, Mapping):
         return {inner: _masked(str(inner), one) for inner, one in value.items()}
     if isinstance(value, list | tuple):
         return [_masked("", one) for one in value]
     return value
+
+
+def _masked_text(text: str) -> str:
+    text = _URL_PASSWORD.sub(rf"\1:{_MASK}@", _BEARER.sub(rf"\1 {_MASK}", text))
+    for pattern in _IN_TEXT:
+        text = pattern.sub(rf"\1{_MASK}", text)
+    return without_links(text)
 
 
 def _drop_duplicates(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

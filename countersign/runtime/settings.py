@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from countersign.runtime import resources
+from countersign.runtime.urls import is_confidential
+
+
+class WebClient(BaseModel):
+    """What an issuer knows this deployment as when it signs people in; without a secret it is a public client."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    client_id: str = Field(pattern=r"^[\x21-\x7e]{1,200}$")
+    """The id that the issuer gave it."""
+
+    client_secret: SecretStr | None = None
+    """Its secret there, if it has one."""
+
 
 _BUCKET: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,62}(/[A-Za-z0-9._/-]*)?")
 
@@ -63,6 +78,25 @@ class Settings(BaseSettings):
 
     audience: str = "countersign"
     """The audience that a token must name."""
+
+    public_url: str | None = None
+    """The origin at which browsers reach the API (``https://countersign.example``). Without it nobody signs in with a
+    browser; without TLS it is one of this very machine."""
+
+    web_clients: dict[str, WebClient] = Field(default_factory=dict)
+    """The issuers by which people sign in with a browser, issuer URL to what it knows this deployment as."""
+
+    session_idle_minutes: int = Field(default=30, ge=2, le=1440)
+    """After how many minutes without a request a browser session ends."""
+
+    session_hours: int = Field(default=12, ge=1, le=168)
+    """After how many hours a browser session ends, whatever is done in it."""
+    cli_client_id: str = "countersign-cli"
+    """What the command line is registered as at the issuers: a public client with the device flow, or with the code
+    flow and PKCE at a loopback address."""
+
+    cli_client_ids: dict[str, str] = Field(default_factory=dict)
+    """What it is registered as at an issuer that calls it something else, issuer URL to client id."""
 
     host: str = "127.0.0.1"
     """The address that the API listens on."""
@@ -145,6 +179,31 @@ class Settings(BaseSettings):
         if place is not None and "://" in place and not _BUCKET.fullmatch(place):
             raise ValueError("it is a directory, or s3://bucket/prefix")
         return place
+
+    @field_validator("public_url")
+    @classmethod
+    def _an_origin(cls, given: str | None) -> str | None:
+        """The origin, in the form in which browsers send it."""
+        if given is None:
+            return None
+        parts = urlsplit(given)
+        host = parts.hostname or ""
+        if parts.scheme not in ("https", "http") or not host or not given.isascii() or "@" in parts.netloc:
+            raise ValueError("it is a URL such as https://countersign.example")
+        if parts.path not in ("", "/") or parts.query or parts.fragment:
+            raise ValueError("it is an origin: a URL without a path")
+        if not is_confidential(given):
+            raise ValueError("it begins with https, but on this very machine")
+        usual = {"https": 443, "http": 80}[parts.scheme]
+        port = "" if parts.port in (None, usual) else f":{parts.port}"
+        return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        """What an issuer says to a client about who signed in must not pass for a token of the API's audience."""
+        if any(one.client_id == self.audience for one in self.web_clients.values()):
+            raise ValueError("the id of a web client is not the audience of access tokens")
+        return self
 
     @property
     def attachments_required(self) -> bool:

@@ -45,3 +45,22 @@ class Reader:
             "contact": self.contact,
         }
         return json.dumps(said, ensure_ascii=True)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOf:
+    """Which browser sessions are meant, as row security sees them; nobody is known yet.
+
+    Either the one with the ``digest``, or those of an issuer with its ``sid`` or ``subject``.
+    """
+
+    digest: str | None = None
+    issuer: str | None = None
+    sid: str | None = None
+    subject: str | None = None
+
+    @property
+    def setting(self) -> str:
+        """The value of ``countersign.reader``."""
+        said = {"session": self.digest, "issuer": self.issuer, "sid": self.sid, "subject": self.subject}
+        return json.dumps(said, ensure_ascii=True)

@@ -13,7 +13,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from countersign.store.roles import API, WORKER, Reader
+from countersign.store.roles import API, WORKER, Reader, SessionOf
 
 
 class RecordAway(Exception):
@@ -83,7 +83,7 @@ class Database:
         self._pool = _Pool(url, pool_size)
         self._reader: str | None = None
 
-    def read_by(self, reader: Reader) -> Database:
+    def read_by(self, reader: Reader | SessionOf) -> Database:
         """The same database, on the same connections, as somebody may see it: what row security lets through.
 
         Only the API's role is bound by it; for a worker's it changes nothing.

@@ -527,3 +527,32 @@ refusal = Table(
     Column("person", String(300)),
     comment="Requests refused before they reached an initiative; those that reached one are in its trail.",
 )
+
+session = Table(
+    "session",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("issuer", Text, nullable=False),
+    Column("subject", String(200), nullable=False),
+    Column("sid", String(200)),
+    Column("person", String(300), nullable=False),
+    Column("identity", JSONB, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_at", _INSTANT, nullable=False, server_default=func.now()),
+    Column("seen_at", _INSTANT, nullable=False, server_default=func.now()),
+    Column("idle_until", _INSTANT, nullable=False, index=True),
+    Column("access_until", _INSTANT, nullable=False),
+    Column("expires_at", _INSTANT, nullable=False, index=True),
+    Column("refreshing_until", _INSTANT),
+    Index("ix_session_issuer_subject", "issuer", "subject"),
+    Index("ix_session_issuer_sid", "issuer", "sid"),
+    comment="Who is signed in with a browser: by the hash of what it was given, with the issuer's tokens sealed.",
+)
+
+once = Table(
+    "once",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("expires_at", _INSTANT, nullable=False, index=True),
+    comment="What counts the first time it comes: sign-ins that were begun, and what issuers say of ended ones.",
+)

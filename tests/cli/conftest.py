@@ -32,11 +32,13 @@ class Ended:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """The environment of a command: none of our own variables but those given, and no colours."""
+    """The environment of a command: none of our own variables but those given, nobody signed in, and no colours."""
     plain = {key: value for key, value in os.environ.items() if not key.startswith("COUNTERSIGN_")}
     for forced in ("FORCE_COLOR", "COLUMNS", "TTY_COMPATIBLE"):
         plain.pop(forced, None)
-    return plain | {"TERM": "dumb", "PYTHONUTF8": "1"} | changes
+    for screen in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        plain.pop(screen, None)
+    return plain | {"TERM": "dumb", "PYTHONUTF8": "1", "XDG_STATE_HOME": "/no/such/state"} | changes
 
 
 async def run(*arguments: str | Path, stdin: str = "", **variables: str) -> Ended:

@@ -1,4 +1,4 @@
-"""Local OpenID providers, one issuer a path: real keys, real tokens, people who do not exist.
+"""Who the embedded default's people are, and the tokens that say so: real keys, real tokens, people who do not exist.
 
 A token's ``iss`` is the URL that the agreement names, wherever the provider is served: a person is known by issuer and
 subject, and both outlive the port.
@@ -6,34 +6,26 @@ subject, and both outlive the port.
 
 from __future__ import annotations
 
-import argparse
-import base64
-import binascii
 import hmac
 import json
 import secrets
 import time
 import tomllib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qs, unquote_plus
 
 import httpx
-import uvicorn
-from fastapi import FastAPI, HTTPException, Request
-from fastapi.responses import JSONResponse
 from joserfc import jwt
+from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
 from pydantic import BaseModel, ConfigDict
 
-from countersign.runtime import logs
 from countersign.runtime.embedded import EmbeddedError
 from countersign.runtime.embedded.home import Home, write_private
 
-DEFAULT_PORT: Final = 8081
 ALGORITHM: Final = "ES256"
 LIFETIME: Final = 3600
 """Seconds for which a token is good."""
@@ -41,7 +33,14 @@ LIFETIME: Final = 3600
 OPERATORS: Final = "operators"
 """The key of their issuer."""
 
+LETTERS: Final = "BCDFGHJKLMNPQRSTVWXZ"
+"""What codes are made of that people read and type: none is taken for another, and they spell no words
+(RFC 8628, 6.1)."""
+
 _AUDIENCE: Final = "countersign"
+_LOGOUT: Final = "http://schemas.openid.net/event/backchannel-logout"
+_LOGOUT_LIFETIME: Final = 120  # seconds (OpenID Connect Back-Channel Logout 1.0, 2.4: at most two minutes)
+_PASSWORD: Final = "password"  # noqa: S105 - the name of a file
 _NEVER: Final = "no-such-secret"  # what the secret of an unknown person is compared with, in the same time
 
 
@@ -109,42 +108,87 @@ def people() -> list[PersonListed]:
 
 
 class Identity:
-    """The providers of one home: makes what is missing of their keys and secrets, and issues tokens."""
+    """The issuers of one home: makes what is missing of their keys and secrets, and signs tokens.
 
-    def __init__(self, home: Home) -> None:
+    ``clock`` gives the time in seconds since 1970.
+    """
+
+    def __init__(self, home: Home, clock: Callable[[], float] = time.time) -> None:
         home.create()
         self._directory = home.identity
+        self.clock = clock
         self.issuers = {one.key: one for one in issuers()}
         self._people = {person.handle: (issuer, person) for issuer, person in _everybody()}
         self._keys = {key: self._key(key) for key in self.issuers}
 
-    def token(self, handle: str, *, lifetime: int = LIFETIME, audience: str = _AUDIENCE) -> str:
+    def token(
+        self,
+        handle: str,
+        *,
+        lifetime: int = LIFETIME,
+        audience: str = _AUDIENCE,
+        client_id: str | None = None,
+        about: Mapping[str, str | int] | None = None,
+    ) -> str:
         """An access token of RFC 9068 for one person, good for ``lifetime`` seconds.
+
+        ``client_id`` is the person's own, as for a client that is nobody else, unless it is given; ``about`` are claims
+        about how they signed in (``sid``, ``auth_time``, ``scope``).
 
         Raises:
             EmbeddedError: nobody has that handle.
         """
-        if handle not in self._people:
-            raise EmbeddedError(f"nobody is called {handle!r}; `countersign token --list` names everybody")
-        issuer, person = self._people[handle]
-        key = self._keys[issuer.key]
-        now = int(time.time())
-        claims = {
-            "iss": issuer.url,
-            "sub": person.handle,
+        told = {
             "aud": audience,
-            "exp": now + lifetime,
-            "nbf": now,
-            "iat": now,
+            "nbf": self._now(),
             "jti": str(uuid.uuid4()),
-            "client_id": person.handle,
-            "name": person.name,
-            "email": f"{person.handle}@{issuer.key}.countersign.example",
-            "email_verified": True,
+            "client_id": client_id or handle,
         }
-        if person.offices:
-            claims["offices"] = list(person.offices)
-        return jwt.encode({"alg": ALGORITHM, "typ": "at+jwt", "kid": key.kid}, claims, key)
+        return self._sign(handle, "at+jwt", lifetime, told | dict(about or {}) | self._profile(handle))
+
+    def id_token(self, handle: str, client_id: str, about: Mapping[str, str | int]) -> str:
+        """An ID token (OpenID Connect Core 1.0, section 2); ``about`` has ``sid``, ``auth_time`` and ``nonce``."""
+        return self._sign(handle, "JWT", LIFETIME, {"aud": client_id} | dict(about) | self._profile(handle))
+
+    def logout_token(self, handle: str, client_id: str, sid: str) -> str:
+        """A logout token (OpenID Connect Back-Channel Logout 1.0, section 2.4)."""
+        told = {"aud": client_id, "jti": str(uuid.uuid4()), "sid": sid, "events": {_LOGOUT: {}}}
+        return self._sign(handle, "logout+jwt", _LOGOUT_LIFETIME, told)
+
+    def hinted(self, issuer: str, id_token: str) -> dict[str, Any] | None:
+        """What an ID token of an issuer says, run out or not; nothing when it is none of theirs."""
+        try:
+            decoded = jwt.decode(id_token, self._keys[issuer], algorithms=[ALGORITHM])
+        except (JoseError, ValueError):
+            return None
+        mine = decoded.header.get("typ") == "JWT" and decoded.claims.get("iss") == self.issuers[issuer].url
+        return decoded.claims if mine else None
+
+    def has_signed(self, issuer: str, token: str) -> bool:
+        """Whether a token, of whatever kind, has the signature of an issuer."""
+        try:
+            jwt.decode(token, self._keys[issuer], algorithms=[ALGORITHM])
+        except (JoseError, ValueError):
+            return False
+        return True
+
+    def person(self, issuer: str, handle: str) -> Person | None:
+        """Somebody of an issuer's, by their handle."""
+        of, person = self._people.get(handle, (None, None))
+        return person if of is not None and of.key == issuer else None
+
+    def issuer_of(self, handle: str) -> Issuer:
+        """The issuer that vouches for somebody.
+
+        Raises:
+            EmbeddedError: nobody has that handle.
+        """
+        return self._known(handle)[0]
+
+    def appoint(self, handle: str, offices: Iterable[str]) -> None:
+        """Let somebody's tokens name these offices from now on, until the process ends."""
+        issuer, person = self._known(handle)
+        self._people[handle] = issuer, person.model_copy(update={"offices": tuple(offices)})
 
     def jwks(self, issuer: str) -> dict[str, Any]:
         """The public keys of one issuer, as RFC 7517 has them."""
@@ -154,7 +198,23 @@ class Identity:
         """Whether this is the secret of that person, at that issuer."""
         known = self._secrets.get(handle, _NEVER)
         same = hmac.compare_digest(known.encode(), secret.encode())
-        return same and handle in self._people and self._people[handle][0].key == issuer
+        return same and self.person(issuer, handle) is not None
+
+    def signs_in(self, issuer: str, handle: str, password: str) -> bool:
+        """Whether somebody of an issuer's is let in with this password, that of the home.
+
+        It is looked at in the same time whoever is named, and however much of it is right.
+        """
+        same = hmac.compare_digest(self.password.encode(), password.strip().encode())
+        return same and self.person(issuer, handle) is not None
+
+    @cached_property
+    def password(self) -> str:
+        """What everybody of this home signs in with; whoever may read it may read all their secrets anyway."""
+        path = self._directory / _PASSWORD
+        if not path.exists():
+            write_private(path, "-".join(random_letters(5) for _ in range(4)))
+        return path.read_text(encoding="utf-8")
 
     @cached_property
     def _secrets(self) -> dict[str, str]:
@@ -174,55 +234,29 @@ class Identity:
         return ECKey.import_key(json.loads(path.read_text(encoding="utf-8")))
 
     def prepare(self) -> None:
-        """Make the secrets, if they are not made yet."""
+        """Make the secrets and the password, if they are not made yet."""
         assert self._secrets
+        assert self.password
 
+    def _sign(self, handle: str, kind: str, lifetime: int, told: dict[str, Any]) -> str:
+        issuer, person = self._known(handle)
+        key, now = self._keys[issuer.key], self._now()
+        claims = {"iss": issuer.url, "sub": person.handle, "iat": now, "exp": now + lifetime, **told}
+        return jwt.encode({"alg": ALGORITHM, "typ": kind, "kid": key.kid}, claims, key)
 
-def create_app(identity: Identity, base: str) -> FastAPI:
-    """The providers' web application, served at ``base``."""
-    app = FastAPI(title="Countersign: local identity providers", docs_url=None, redoc_url=None)
-    identity.prepare()
+    def _profile(self, handle: str) -> dict[str, Any]:
+        issuer, person = self._known(handle)
+        email = f"{person.handle}@{issuer.key}.countersign.example"
+        offices = {"offices": list(person.offices)} if person.offices else {}
+        return {"name": person.name, "email": email, "email_verified": True, **offices}
 
-    def known(issuer: str) -> Issuer:
-        if issuer not in identity.issuers:
-            raise HTTPException(404)
-        return identity.issuers[issuer]
+    def _known(self, handle: str) -> tuple[Issuer, Person]:
+        if handle not in self._people:
+            raise EmbeddedError(f"nobody is called {handle!r}; `countersign token --list` names everybody")
+        return self._people[handle]
 
-    @app.get("/health")
-    async def health() -> dict[str, str]:
-        return {"status": "ok"}
-
-    @app.get("/{issuer}/.well-known/openid-configuration")
-    async def configuration(issuer: str) -> dict[str, Any]:
-        return {
-            "issuer": known(issuer).url,
-            "jwks_uri": f"{base}/{issuer}/jwks.json",
-            "token_endpoint": f"{base}/{issuer}/token",
-            "grant_types_supported": ["client_credentials"],
-            "response_types_supported": [],
-            "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": [ALGORITHM],
-            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-        }
-
-    @app.get("/{issuer}/jwks.json")
-    async def keys(issuer: str) -> dict[str, Any]:
-        return identity.jwks(known(issuer).key)
-
-    @app.post("/{issuer}/token")
-    async def token(issuer: str, request: Request) -> JSONResponse:
-        known(issuer)
-        body = (await request.body())[:8192].decode("utf-8", "replace")
-        form = {name: values[0] for name, values in parse_qs(body).items()}
-        handle, secret = _credentials(request.headers.get("authorization", ""), form)
-        if not identity.accepts(issuer, handle, secret):
-            return _refusal(401, "invalid_client")
-        if form.get("grant_type") != "client_credentials":
-            return _refusal(400, "unsupported_grant_type")
-        answer = {"access_token": identity.token(handle), "token_type": "Bearer", "expires_in": LIFETIME}
-        return JSONResponse(answer, headers={"Cache-Control": "no-store"})
-
-    return app
+    def _now(self) -> int:
+        return int(self.clock())
 
 
 async def fetch_token(home: Home, name: str) -> str:
@@ -251,38 +285,26 @@ async def fetch_token(home: Home, name: str) -> str:
     return token
 
 
+def sign_in_password(home: Home) -> str:
+    """What everybody of a home signs in with at its providers.
+
+    Raises:
+        EmbeddedError: there is none yet.
+    """
+    try:
+        return (home.identity / _PASSWORD).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise EmbeddedError(
+            f"nobody signs in on {home.path} yet: `countersign up` makes the password"
+        ) from None
+
+
+def random_letters(number: int) -> str:
+    """So many letters, each drawn at random."""
+    return "".join(secrets.choice(LETTERS) for _ in range(number))
+
+
 def _everybody() -> Iterator[tuple[Issuer, Person]]:
     for issuer in issuers():
         for person in issuer.person:
             yield issuer, person
-
-
-def _credentials(authorization: str, form: dict[str, str]) -> tuple[str, str]:
-    """The client's name and secret, from the header or the form (RFC 6749, 2.3.1)."""
-    scheme, _, encoded = authorization.partition(" ")
-    if scheme.lower() == "basic":
-        try:
-            name, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            return "", ""
-        return unquote_plus(name), unquote_plus(secret)
-    return form.get("client_id", ""), form.get("client_secret", "")
-
-
-def _refusal(status: int, error: str) -> JSONResponse:
-    return JSONResponse({"error": error}, status_code=status, headers={"Cache-Control": "no-store"})
-
-
-def main() -> None:
-    """Serve the providers of one home."""
-    arguments = argparse.ArgumentParser(description=main.__doc__)
-    arguments.add_argument("--home", type=Path, required=True)
-    arguments.add_argument("--port", type=int, default=DEFAULT_PORT)
-    chosen = arguments.parse_args()
-    logs.configure()
-    app = create_app(Identity(Home(chosen.home)), f"http://127.0.0.1:{chosen.port}")
-    uvicorn.run(app, host="127.0.0.1", port=chosen.port, log_config=None, access_log=False)
-
-
-if __name__ == "__main__":
-    main()

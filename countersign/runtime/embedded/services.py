@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-import uvicorn
 from temporalio.client import Client
 
-from countersign.runtime.embedded import EmbeddedError, identity, temporal_server
+from countersign.runtime.embedded import identity, temporal_server
 from countersign.runtime.embedded.children import Child, end_leftovers
 from countersign.runtime.embedded.home import Home
 from countersign.runtime.embedded.keys import agreement_with_keys
 from countersign.runtime.embedded.ports import free_ports
 from countersign.runtime.embedded.postgres import UNSAFE_BUT_FAST, PostgresServer
+from countersign.runtime.embedded.provider.provider import Provider
+from countersign.runtime.embedded.provider.serving import serving
+from countersign.runtime.embedded.provider.sign_ins import Periods
 from countersign.runtime.migrate import migrate
 from countersign.runtime.payload_keys import ensure
 from countersign.runtime.settings import Settings
@@ -32,6 +34,8 @@ _NAMESPACE: Final = "countersign"
 class Services:
     """The running services, and a client of theirs; ``issuers`` is what ``Settings.issuers`` takes.
 
+    Whoever serves an API to browsers tells the ``provider`` where (``register``).
+
     ``database_url`` is that of the owner, a superuser even; no process connects by it.
     """
 
@@ -44,6 +48,7 @@ class Services:
     postgres: PostgresServer
     temporal: Child
     identity: identity.Identity
+    provider: Provider
 
     def settings(self, role: str = WORKER, **changes: object) -> Settings:
         """Settings for a process that uses these services, in a role of the database; a worker's unless told."""
@@ -70,12 +75,16 @@ class Services:
 
 @asynccontextmanager
 async def embedded_services(
-    home: Home | Path | str, *, persistent: bool = False, migrated: bool = True
+    home: Home | Path | str,
+    *,
+    persistent: bool = False,
+    migrated: bool = True,
+    periods: Periods | None = None,
 ) -> AsyncIterator[Services]:
     """PostgreSQL, Temporal and the identity providers, started together, with the schema and the namespace ready.
 
     Not ``persistent``, nothing of it survives a crash: PostgreSQL does not flush and Temporal keeps all in memory.
-    ``migrated=False`` leaves the database empty.
+    ``migrated=False`` leaves the database empty. ``periods`` are those of the identity providers.
 
     Raises:
         AlreadyRunning: something else runs on this home.
@@ -99,7 +108,9 @@ async def embedded_services(
         )
         temporal = Child("temporal", command, home.logs / "temporal.log", temporal_server.environment(home))
         stack.push_async_callback(temporal.stop, grace=5)
+        base = f"http://127.0.0.1:{identity_port}"
         people = identity.Identity(home)
+        provider = Provider(people, base, periods=periods)
 
         async def database() -> None:
             await postgres.start()
@@ -124,12 +135,11 @@ async def embedded_services(
             await prepare_namespace(client)
             return client
 
-        base = f"http://127.0.0.1:{identity_port}"
         # All of them start to their end even if one fails, so that none is left half started behind us.
         done = await asyncio.gather(
             engine(),
             database(),
-            stack.enter_async_context(_providers(people, identity_port, base)),
+            stack.enter_async_context(serving(provider)),
             return_exceptions=True,
         )
         for problem in done:
@@ -147,30 +157,5 @@ async def embedded_services(
             postgres=postgres,
             temporal=temporal,
             identity=people,
+            provider=provider,
         )
-
-
-@asynccontextmanager
-async def _providers(people: identity.Identity, port: int, base: str) -> AsyncIterator[None]:
-    app = identity.create_app(people, base)
-    server = _Server(uvicorn.Config(app, port=port, log_config=None, access_log=False, lifespan="off"))
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        if serving.done():
-            raise EmbeddedError(
-                f"the identity providers cannot listen on port {port}"
-            ) from serving.exception()
-        await asyncio.sleep(0.01)
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        await serving
-
-
-class _Server(uvicorn.Server):
-    """A web server that leaves the signals of the process to whoever has the process."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield

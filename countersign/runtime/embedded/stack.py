@@ -22,12 +22,13 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from countersign.runtime import resources
-from countersign.runtime.embedded import EmbeddedError, identity, temporal_server
+from countersign.runtime.embedded import EmbeddedError, identity, provider, temporal_server
 from countersign.runtime.embedded.children import Child, end_leftovers
 from countersign.runtime.embedded.home import VARIABLE, Endpoints, Home, Process
 from countersign.runtime.embedded.keys import agreement_with_keys
 from countersign.runtime.embedded.ports import free_ports, is_free
 from countersign.runtime.embedded.postgres import PostgresServer
+from countersign.runtime.embedded.provider.clients import WEB
 from countersign.runtime.migrate import migrate
 from countersign.runtime.payload_keys import ensure
 from countersign.runtime.settings import Settings
@@ -114,11 +115,11 @@ class Stack:
             partial(temporal_server.healthy, address, _NAMESPACE),
             temporal_server.environment(self.home),
         )
-        provider = [sys.executable, "-m", identity.__name__, "--home", str(self.home.path)]
+        providers = [sys.executable, "-m", provider.__name__, "--home", str(self.home.path)]
         await self._child(
             stack,
             "identity",
-            [*provider, "--port", str(ports.identity)],
+            [*providers, "--port", str(ports.identity), "--web", api],
             partial(_answers, f"{base}/health"),
         )
 
@@ -146,6 +147,8 @@ class Stack:
             "COUNTERSIGN_CODEC_ORIGINS": json.dumps([ui]),
             "COUNTERSIGN_ISSUERS": json.dumps(settings.issuers),
             "COUNTERSIGN_OPERATORS_ISSUER": identity.operators_issuer(),
+            "COUNTERSIGN_PUBLIC_URL": api,
+            "COUNTERSIGN_WEB_CLIENTS": json.dumps({url: {"client_id": WEB} for url in settings.issuers}),
             "COUNTERSIGN_AGREEMENT": str(agreement),
             "COUNTERSIGN_SIGNING_KEYS": str(self.home.keys),
             "COUNTERSIGN_ATTACHMENTS": str(self.home.attachments),
@@ -179,7 +182,7 @@ class Stack:
         if self._port and not is_free(self._port):
             raise EmbeddedError(f"port {self._port} is taken; choose another --port")
         chosen = free_ports(
-            temporal_server.DEFAULT_PORT, temporal_server.DEFAULT_UI_PORT, identity.DEFAULT_PORT, wanted
+            temporal_server.DEFAULT_PORT, temporal_server.DEFAULT_UI_PORT, provider.DEFAULT_PORT, wanted
         )
         return _Ports(*chosen)
 
