@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
 from countersign.attachments.vault import PIECE, Missing, VaultAway
+from countersign.disk import flush
 
 _LEFT_BEHIND: Final = 24 * 3600
 """Seconds after which what is not whole yet was left behind by a process that ended."""
@@ -59,21 +59,13 @@ class DirectoryVault:
 
 def _move(file: Path, place: Path) -> None:
     place.parent.mkdir(mode=0o700, exist_ok=True)
-    _flush(file)
+    flush(file)
     file.replace(place)
-    _flush(place.parent)
-    _flush(place.parent.parent)
+    flush(place.parent)
+    flush(place.parent.parent)
 
 
 def _delete(place: Path) -> None:
     if place.parent.is_dir():
         place.unlink(missing_ok=True)
-        _flush(place.parent)
-
-
-def _flush(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+        flush(place.parent)

@@ -108,6 +108,19 @@ async def index_of(connection: AsyncConnection, initiative: str, sequence: int) 
     return found
 
 
+async def entry_at(connection: AsyncConnection, index: int) -> tuple[str, int] | None:
+    """The trail, and the sequence in it, of the entry that is a leaf of the log."""
+    e, leaf = t.audit_entry.c, t.log_leaf.c
+    wanted = select(e.initiative_id, e.sequence).join(t.log_leaf, e.position == leaf.position)
+    row = (await connection.execute(wanted.where(leaf.index == index))).first()
+    return None if row is None else (str(row[0]), row[1])
+
+
+async def leaf_at(connection: AsyncConnection, index: int) -> bytes:
+    """The hash of a leaf that is there."""
+    return await _with_hashes(connection, lambda at: at(0, index))
+
+
 # ---- checkpoints
 
 

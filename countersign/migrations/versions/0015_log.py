@@ -28,6 +28,39 @@ BEGIN
 END $$
 """
 
+AUDITOR: Final = "countersign_auditor"
+
+# As in 0012: a group, no login, and of the whole server.
+ROLE: Final = f"""
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{AUDITOR}') THEN
+        CREATE ROLE {AUDITOR} NOLOGIN;
+    END IF;
+EXCEPTION
+    WHEN duplicate_object OR unique_violation THEN NULL;
+    WHEN insufficient_privilege THEN
+        RAISE EXCEPTION 'the role {AUDITOR} is missing, and % may not create it', current_user
+            USING HINT = 'As a superuser: CREATE ROLE {AUDITOR} NOLOGIN. See docs/operations.md, "Roles of the database".';
+END $$
+"""
+
+OPEN: Final = ("agreement", "budget")
+AUDITED: Final = (
+    *(
+        "attachment",
+        "attachment_upload",
+        "audit_entry",
+        "bank_statement",
+        "condition",
+        "deferral",
+        "document",
+        "event",
+    ),
+    *("initiative", "initiative_attachment", "ledger_entry", "ledger_transaction", "mandate", "matter"),
+    *("payment_file", "payment_instruction", "proposal_version", "refusal", "report", "tranche", "waiting"),
+)
+"""What an audit office reads: all but what nobody has submitted yet, and who is signed in."""
+
 GRANTS: Final = {
     "log_leaf": "SELECT, INSERT",
     "log_tile": "SELECT, INSERT, UPDATE (hashes)",
@@ -80,6 +113,12 @@ def upgrade() -> None:
         "FOR EACH ROW EXECUTE FUNCTION refuse_unless_grown()"
     )
     op.execute("ALTER TABLE log_tile ENABLE ALWAYS TRIGGER log_tile_only_grows")
+    op.execute(ROLE)
+    op.execute(f"GRANT USAGE ON SCHEMA public TO {AUDITOR}")
+    for table in (*OPEN, *AUDITED, *GRANTS):
+        op.execute(f"GRANT SELECT ON {table} TO {AUDITOR}")
+        if table not in OPEN:
+            op.execute(f"CREATE POLICY {AUDITOR} ON {table} FOR SELECT TO {AUDITOR} USING (true)")
     for table, rights in GRANTS.items():
         changes = "DELETE OR TRUNCATE" if table == "log_tile" else "UPDATE OR DELETE OR TRUNCATE"
         op.execute(
@@ -99,6 +138,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    for table in AUDITED:
+        op.execute(f"DROP POLICY {AUDITOR} ON {table}")
+    op.execute(f"REVOKE ALL ON {', '.join((*OPEN, *AUDITED))} FROM {AUDITOR}")
+    op.execute(f"REVOKE USAGE ON SCHEMA public FROM {AUDITOR}")
     for table in ("log_signature", "log_checkpoint", "log_tile", "log_leaf"):
         op.drop_table(table)
     op.execute("DROP FUNCTION refuse_unless_grown")
