@@ -88,10 +88,15 @@ async def _log(
 ) -> None:
     kept = await stored.checkpoints(connection)
     found.faults += [
-        Fault(None, None, _OWN, f"the checkpoint at {size} is gone, and signatures of it are there")
+        Fault(None, None, _OWN, f"the checkpoint at {size} is gone, or is none any more")
         for size, one in kept.items()
         if one is None
     ]
+    for size, one in kept.items():
+        if one is not None and set(one.by) != signed_by(one.signed, agreement.signing_key)[0]:
+            found.faults.append(
+                Fault(None, None, _OWN, f"at {size} other sides have signed than are said to")
+            )
     made = [one.signed for one in kept.values() if one is not None]
     asked = [one.checkpoint.size for one in (*made, *([since] if since else ()))]
     logged: Logged | None = None

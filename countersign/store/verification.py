@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from countersign.domain.agreement import ProgrammeAgreement, Terms
 from countersign.domain.audit import AuditEntry
 from countersign.domain.canonical import content_hash
+from countersign.domain.checkpoint import NoteFault
 from countersign.domain.ledger import Entry
 from countersign.domain.mandate import Mandate
 from countersign.domain.merkle import EMPTY, SIZE, Grower
@@ -195,7 +196,13 @@ async def mandate_faults(connection: AsyncConnection) -> AsyncIterator[Fault]:
     wanted = select(*columns).where(e.action.in_([mandates.GIVEN, mandates.REVOKED]))
     for row in (await connection.execute(wanted.order_by(e.initiative_id, e.sequence))).mappings():
         entry = entry_of(dict(row))
-        one = Mandate.model_validate(entry.body)
+        try:
+            one = Mandate.model_validate(entry.body)
+        except ValueError:
+            yield Fault(
+                entry.initiative, entry.sequence, "audit_entry", "it says nothing of a mandate any more"
+            )
+            continue
         due[one.id], trail_of[one.id] = one, entry.initiative
     there = {str(one["id"]): one for one in await _rows(connection, select(t.mandate))}
     for identifier in sorted(due.keys() | there.keys()):
@@ -394,7 +401,13 @@ class _TileCheck:
 
 
 async def checkpoints(connection: AsyncConnection) -> dict[int, log.Made | None]:
-    """Every checkpoint with its signatures, the smallest first; none where only signatures are left of one."""
+    """Every checkpoint with its signatures, the smallest first; none where one is gone, or none any more."""
     made = union(select(t.log_checkpoint.c.size), select(t.log_signature.c.size))
     sizes = await connection.scalars(select(made.subquery().c.size).order_by("size"))
-    return {size: await log.checkpoint(connection, size) for size in sizes.all()}
+    found: dict[int, log.Made | None] = {}
+    for size in sizes.all():
+        try:
+            found[size] = await log.checkpoint(connection, size)
+        except NoteFault:
+            found[size] = None
+    return found
