@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -23,8 +24,10 @@ class DirectoryVault:
         self.staging = root / "staging"
         self.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in self.staging.iterdir():
-            if time.time() - path.stat().st_mtime > _LEFT_BEHIND:
-                path.unlink(missing_ok=True)
+            # What another process brings at this moment may be in its place by now.
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > _LEFT_BEHIND:
+                    path.unlink()
 
     async def put(self, content_hash: str, file: Path) -> None:
         """Move the file to its place, flushed, with the directory that names it."""

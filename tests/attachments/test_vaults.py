@@ -7,7 +7,7 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -133,6 +133,17 @@ async def test_a_directory_is_its_owners_alone_and_clears_what_was_left_behind(t
     os.utime(old, (time.time() - 100_000,) * 2)
     made(attachments=str(tmp_path / "kept"))
     assert (old.exists(), new.exists()) == (False, True)
+
+
+async def test_a_directory_opens_while_another_process_takes_something_out_of_its_staging(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def listed(directory: Path) -> Iterator[Path]:
+        yield directory / "in its place by now"
+
+    monkeypatch.setattr(Path, "iterdir", listed)
+    vault = made(attachments=str(tmp_path / "kept"))
+    assert await found(vault, await keep(vault, b"a paper")) == b"a paper"
 
 
 async def test_a_directory_that_cannot_be_written_is_away(tmp_path: Path) -> None:
