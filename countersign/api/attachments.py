@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterator
@@ -95,14 +96,14 @@ async def bring(
     limit = request.app.state.largest_attachment
     async with record.reading() as connection:
         before = await attachments.brought(connection, content_hash, me.person)
-        loose = await attachments.loose(connection)
     async with staged(kept, body_pieces(request, limit)) as file:
-        media_type = _told(file, content_hash)
-        if before is None and loose + file.size > request.app.state.most_loose:
-            raise too_large(request.app.state.most_loose, "what nothing names yet has")
+        media_type = await asyncio.to_thread(_told, file, content_hash)
         async with request.app.state.keeping, record.transaction() as connection:
             # The row first, which nobody else can touch until the content is there as well.
             await attachments.keep(connection, content_hash, media_type.name, file.size)
+            # Counted with it, and here: whoever brings many at once would else have none of them counted.
+            if before is None and await attachments.loose(connection) > request.app.state.most_loose:
+                raise too_large(request.app.state.most_loose, "what nothing names yet has")
             await kept.put(content_hash, file.path)
     log.info("attachment_brought", attachment=content_hash, size=file.size, person=me.person)
     response.status_code = 201 if before is None else 200

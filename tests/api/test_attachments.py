@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -17,8 +18,10 @@ import pytest
 from sqlalchemy import select, text
 
 from countersign import worker as worker_process
+from countersign.api import attachments as api_attachments
 from countersign.api import limits, links
 from countersign.api.attachments import _file_name
+from countersign.attachments.content import MediaType, detect
 from countersign.attachments.vault import Damaged
 from countersign.runtime.embedded.services import Services
 from countersign.runtime.logs import mask_secrets, without_links
@@ -169,6 +172,37 @@ async def test_who_brings_more_and_more_that_nothing_names_is_told_to_stop(
         submitted = await desk.submit("az-partner", *contents[:2], partners=partners)
         assert submitted.status_code == 201, submitted.text
         assert (await desk.bring("az-partner", contents[-1])).status_code == 201
+
+
+async def test_who_brings_much_at_once_is_told_to_stop_as_well(
+    services: Services, working: None, database: Database
+) -> None:
+    async with database.reading() as connection:
+        before = await connection.scalar(LOOSE, {"person": "applicants/az-lead"})
+    async with an_api(services, loose_mebibytes=1 + (before >> 20), attachments_absent="refuse") as client:
+        desk = Desk(services, client)
+        contents = [str(uuid.uuid4()).encode() + b"." * 400_000 for _ in range(12)]
+        answers = await asyncio.gather(*(desk.bring("az-lead", one) for one in contents))
+        assert {one.status_code for one in answers} == {201, 413}
+    async with database.reading() as connection:
+        brought = await connection.scalar(LOOSE, {"person": "applicants/az-lead"})
+    # Those that are being kept at the same moment do not see each other.
+    assert brought <= ((1 + (before >> 20)) << 20) + 3 * 400_100
+
+
+async def test_others_are_answered_while_a_document_is_looked_at(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking: list[threading.Thread] = []
+
+    def detected(path: Path) -> MediaType:
+        looking.append(threading.current_thread())
+        return detect(path)
+
+    monkeypatch.setattr(api_attachments, "detect", detected)
+    assert (await desk.bring("il-lead", paper())).status_code == 201
+    assert looking != []
+    assert threading.current_thread() not in looking
 
 
 LOOSE = text(
