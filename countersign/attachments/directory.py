@@ -49,7 +49,7 @@ class DirectoryVault:
                 yield piece
 
     async def erase(self, content_hash: str) -> None:
-        """Delete the file."""
+        """Delete the file, in the directory that it was once put into."""
         try:
             await asyncio.to_thread(_delete, self._place(content_hash))
         except OSError as problem:
@@ -69,9 +69,11 @@ def _move(file: Path, place: Path) -> None:
 
 
 def _delete(place: Path) -> None:
-    if place.parent.is_dir():
-        place.unlink(missing_ok=True)
-        _flush(place.parent)
+    if not place.parent.is_dir():
+        # None is ever removed: this is not where it was put, such as a volume that is not mounted.
+        raise VaultAway("nothing like it was ever kept there")
+    place.unlink(missing_ok=True)
+    _flush(place.parent)
 
 
 def _flush(path: Path) -> None:

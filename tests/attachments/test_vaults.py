@@ -146,6 +146,13 @@ async def test_a_directory_opens_while_another_process_takes_something_out_of_it
     assert await found(vault, await keep(vault, b"a paper")) == b"a paper"
 
 
+async def test_nothing_counts_as_erased_in_a_directory_that_never_had_it(tmp_path: Path) -> None:
+    kept = await keep(made(attachments=str(tmp_path / "kept")), b"a paper")
+    not_mounted = made(attachments=str(tmp_path / "another"))
+    with pytest.raises(VaultAway, match="ever kept there"):
+        await not_mounted.erase(kept)
+
+
 async def test_a_directory_that_cannot_be_written_is_away(tmp_path: Path) -> None:
     vault = made(attachments=str(tmp_path / "kept"))
     digits = hash_of(b"a paper").removeprefix("sha256:")
