@@ -42,6 +42,10 @@ _UNSAVEABLE: Final = re.compile(r'[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u
 """What no file name has on some system, and what turns the order in which one is read."""
 
 
+_LONGEST_NAME: Final = 200
+"""Bytes in UTF-8 of a file name before its ending; with it, most systems take 255."""
+
+
 class AttachmentView(BaseModel):
     """Content that is kept; ``size`` in bytes, ``media_type`` as the content was told, whatever it was called."""
 
@@ -249,7 +253,7 @@ def _link(
 def _file_name(attachment: Attachment, name: str | None) -> str:
     """A name to save the content under: as it was called, and in any case with the ending of what it is."""
     ending = TAKEN[attachment.media_type].ending
-    called = _UNSAVEABLE.sub("_", name or "").strip(" .")[:150]
+    called = _UNSAVEABLE.sub("_", name or "").strip(" .").encode()[:_LONGEST_NAME].decode(errors="ignore")
     called = called or attachment.content_hash.removeprefix("sha256:")[:16]
     return called if called.lower().endswith(ending) else f"{called}{ending}"
 

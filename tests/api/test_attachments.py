@@ -412,7 +412,9 @@ async def test_no_browser_shows_a_document_and_its_name_leads_nowhere(desk: Desk
         ("Plan.PDF", "Plan.PDF"),
         ("  . ", "{hash}.pdf"),
         (None, "{hash}.pdf"),
-        ("x" * 400, "x" * 150 + ".pdf"),
+        ("x" * 400, "x" * 200 + ".pdf"),
+        ("ת" * 300, "ת" * 100 + ".pdf"),
+        ("a" + "ə" * 200, "a" + "ə" * 99 + ".pdf"),
     ],
 )
 async def test_a_file_is_saved_under_a_harmless_name_with_the_ending_of_what_it_is(
