@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from countersign.api.dependencies import Here, Kept, Me, Record
 from countersign.api.errors import Problem, documented
 from countersign.api.identity import Identity
-from countersign.api.limits import body_pieces, too_large
+from countersign.api.limits import AtOnce, body_pieces, too_large
 from countersign.api.links import GOOD_FOR, Link, LinkRefused, Links
 from countersign.api.schemas import Page
 from countersign.attachments.content import TAKEN, MediaType, NotTaken, detect
@@ -80,7 +80,7 @@ class LinkView(AttachmentView):
     status_code=201,
     responses=documented(
         *("unauthenticated", "forbidden", "not_found", "content_mismatch", "media_type_refused"),
-        *("too_large", "too_slow", "unavailable"),
+        *("too_large", "too_slow", "rate_limited", "unavailable"),
     )
     | {200: {"model": AttachmentView, "description": "The caller has brought it before."}},
     openapi_extra={
@@ -100,7 +100,8 @@ async def bring(
     limit = request.app.state.largest_attachment
     async with record.reading() as connection:
         before = await attachments.brought(connection, content_hash, me.person)
-    async with staged(kept, body_pieces(request, limit)) as file:
+    uploads: AtOnce = request.app.state.uploads
+    async with uploads.one_more(me.person), staged(kept, body_pieces(request, limit)) as file:
         media_type = await asyncio.to_thread(_told, file, content_hash)
         async with request.app.state.keeping, record.transaction() as connection:
             # The row first, which nobody else can touch until the content is there as well.

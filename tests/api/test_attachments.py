@@ -181,13 +181,36 @@ async def test_who_brings_much_at_once_is_told_to_stop_as_well(
         before = await connection.scalar(LOOSE, {"person": "applicants/az-lead"})
     async with an_api(services, loose_mebibytes=1 + (before >> 20), attachments_absent="refuse") as client:
         desk = Desk(services, client)
-        contents = [str(uuid.uuid4()).encode() + b"." * 400_000 for _ in range(12)]
+        contents = [str(uuid.uuid4()).encode() + b"." * 400_000 for _ in range(8)]
         answers = await asyncio.gather(*(desk.bring("az-lead", one) for one in contents))
         assert {one.status_code for one in answers} == {201, 413}
     async with database.reading() as connection:
         brought = await connection.scalar(LOOSE, {"person": "applicants/az-lead"})
     # Those that are being kept at the same moment do not see each other.
     assert brought <= ((1 + (before >> 20)) << 20) + 3 * 400_100
+
+
+async def test_nobody_sends_more_than_a_few_documents_at_a_time(desk: Desk, attachments: Path) -> None:
+    on = asyncio.Event()
+
+    async def slowly(content: bytes) -> AsyncIterator[bytes]:
+        yield content[:100]
+        await on.wait()
+        yield content[100:]
+
+    contents = [paper() for _ in range(limits.UPLOADS)]
+    sending = [asyncio.create_task(desk.bring("il-lead", slowly(one), hash_of(one))) for one in contents]
+
+    async def all_begun() -> bool:
+        return len(list((attachments / "staging").iterdir())) == limits.UPLOADS
+
+    await eventually(all_begun)
+    refused = await desk.bring("il-lead", paper())
+    assert (*code(refused), refused.headers["retry-after"]) == (429, "rate_limited", "10")
+    assert (await desk.bring("az-lead", paper())).status_code == 201
+    on.set()
+    assert {one.status_code for one in await asyncio.gather(*sending)} == {201}
+    assert (await desk.bring("il-lead", paper())).status_code == 201
 
 
 async def test_others_are_answered_while_a_document_is_looked_at(
