@@ -18,6 +18,7 @@ import pytest
 from countersign.runtime import payload_keys
 from countersign.runtime.embedded.home import Endpoints
 from countersign.runtime.embedded.ports import free_ports
+from countersign.runtime.resources import directory
 from tests.at_rest import found_in, shown
 from tests.cli.conftest import environment, run
 from tests.people import example
@@ -145,7 +146,8 @@ async def test_the_embedded_default_keeps_its_keys_and_goes_on_with_another_one(
         made = keys.read_bytes()
         file = place / "proposal.json"
         file.write_text(json.dumps(example("water-loss-detection")))
-        submitted = await command("submit", str(file), who="il-lead")
+        papers = directory("examples") / "documents"
+        submitted = await command("submit", str(file), "--documents", str(papers), who="il-lead")
         one = submitted["id"]
         token = (await run("token", "il-legal", "--home", place)).out.strip()
         said = ("sign", one, "approve", "--comment", comment, "--url", endpoints.api)
