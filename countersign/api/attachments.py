@@ -14,6 +14,7 @@ import structlog
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from countersign.api.dependencies import Here, Kept, Me, Record
 from countersign.api.errors import Problem, documented
@@ -191,7 +192,11 @@ async def download(link: Annotated[str, Path(max_length=4096)], request: Request
 
 
 async def check_attached(
-    required: bool, record: Database, document: Proposal | Report, me: Identity, initiative: str | None
+    required: bool,
+    connection: AsyncConnection,
+    document: Proposal | Report,
+    me: Identity,
+    initiative: str | None = None,
 ) -> None:
     """Where it is required, refuse what names a document that neither the caller brought nor the initiative has.
 
@@ -201,8 +206,7 @@ async def check_attached(
     if not required:
         return
     places = document.attached()
-    async with record.reading() as connection:
-        absent = await attachments.missing(connection, list(places.values()), me.person, initiative)
+    absent = await attachments.missing(connection, list(places.values()), me.person, initiative)
     errors = [
         {"place": place, "problem": f"{content_hash} was not uploaded by you", "rule": "attachment"}
         for place, content_hash in places.items()

@@ -302,6 +302,25 @@ async def test_a_proposal_that_names_what_nobody_brought_is_refused_with_every_p
     assert [one["place"] for one in answer.json()["errors"]] == ["documents[0].sha256", "documents[2].sha256"]
 
 
+async def test_the_same_submission_again_has_its_answer_whatever_became_of_its_documents(
+    desk: Desk, database: Database
+) -> None:
+    content = paper()
+    await desk.bring("il-lead", content)
+    proposal = minimal_proposal()
+    for one in proposal["documents"]:
+        one["sha256"] = hash_of(content)
+    key = {"Idempotency-Key": str(uuid.uuid4())}
+    first = await desk.call("il-lead", "POST", "/proposals", json=proposal, headers=dict(key))
+    async with database.transaction() as connection:
+        erased = t.attachment.update().where(t.attachment.c.content_hash == hash_of(content))
+        await connection.execute(erased.values(erased_at=datetime.now(UTC)))
+    again = await desk.call("il-lead", "POST", "/proposals", json=proposal, headers=dict(key))
+    assert (again.status_code, again.json()["id"]) == (201, first.json()["id"])
+    other = await desk.call("il-lead", "POST", "/proposals", json=proposal)
+    assert code(other) == (422, "invalid")
+
+
 async def test_naming_the_hash_of_somebody_elses_document_gives_nobody_that_document(
     desk: Desk, services: Services, office: Any
 ) -> None:

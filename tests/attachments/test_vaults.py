@@ -161,6 +161,14 @@ async def test_a_directory_that_cannot_be_written_is_away(tmp_path: Path) -> Non
         await keep(vault, b"a paper")
 
 
+async def test_a_disk_that_takes_nothing_is_away(
+    vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vault, "staging", tmp_path / "unmounted")
+    with pytest.raises(VaultAway):
+        await keep(vault, b"a paper")
+
+
 async def test_a_store_that_refuses_the_key_or_does_not_answer_is_away(s3: Store) -> None:
     for wrong in ({"attachments_key": "another"}, {"attachments_endpoint": "http://127.0.0.1:9"}):
         vault = made(**s3.settings() | wrong)
