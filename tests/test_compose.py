@@ -42,6 +42,11 @@ def test_the_settings_of_a_service_are_valid(service: str, monkeypatch: pytest.M
         pytest.fail(str(error))
 
 
+def test_what_is_named_and_not_there_is_one_question_to_the_api_and_to_the_workers() -> None:
+    for name in ("api", "worker"):
+        assert OURS[name]["environment"].get("COUNTERSIGN_ATTACHMENTS_ABSENT", "not handed on") is None
+
+
 @pytest.mark.parametrize("service", sorted(OURS))
 def test_a_service_of_ours_runs_a_command_that_there_is(service: str) -> None:
     known = {one.name or one.callback.__name__ for one in app.registered_commands if one.callback is not None}

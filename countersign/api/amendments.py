@@ -107,9 +107,9 @@ async def ask(
 ) -> AskedView:
     """Ask for an amendment. A minor one is in force with the answer, a major one is put before every side."""
     check_proposal(body.proposal, bound)
-    await check_attached(required, record, body.proposal, me, here.id)
     content = body.proposal.content_hash()
     async with record.transaction() as connection:
+        await check_attached(required, connection, body.proposal, me, here.id)
         await documents.keep(connection, content, body.proposal.document_form())
     command = AskAmendment(
         id=key, caller=me.caller, content_hash=content, replaces=body.replaces, reasons=body.reasons

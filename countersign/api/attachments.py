@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterator
@@ -13,11 +14,12 @@ import structlog
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from countersign.api.dependencies import Here, Kept, Me, Record
 from countersign.api.errors import Problem, documented
 from countersign.api.identity import Identity
-from countersign.api.limits import body_pieces, too_large
+from countersign.api.limits import AtOnce, body_pieces, too_large
 from countersign.api.links import GOOD_FOR, Link, LinkRefused, Links
 from countersign.api.schemas import Page
 from countersign.attachments.content import TAKEN, MediaType, NotTaken, detect
@@ -39,6 +41,10 @@ ContentHash = Annotated[
 
 _UNSAVEABLE: Final = re.compile(r'[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069/\\\\:*?"<>|]')
 """What no file name has on some system, and what turns the order in which one is read."""
+
+
+_LONGEST_NAME: Final = 200
+"""Bytes in UTF-8 of a file name before its ending; with it, most systems take 255."""
 
 
 class AttachmentView(BaseModel):
@@ -75,7 +81,7 @@ class LinkView(AttachmentView):
     status_code=201,
     responses=documented(
         *("unauthenticated", "forbidden", "not_found", "content_mismatch", "media_type_refused"),
-        *("too_large", "too_slow", "unavailable"),
+        *("too_large", "too_slow", "rate_limited", "unavailable"),
     )
     | {200: {"model": AttachmentView, "description": "The caller has brought it before."}},
     openapi_extra={
@@ -95,14 +101,15 @@ async def bring(
     limit = request.app.state.largest_attachment
     async with record.reading() as connection:
         before = await attachments.brought(connection, content_hash, me.person)
-        loose = await attachments.loose(connection)
-    async with staged(kept, body_pieces(request, limit)) as file:
-        media_type = _told(file, content_hash)
-        if before is None and loose + file.size > request.app.state.most_loose:
-            raise too_large(request.app.state.most_loose, "what nothing names yet has")
+    uploads: AtOnce = request.app.state.uploads
+    async with uploads.one_more(me.person), staged(kept, body_pieces(request, limit)) as file:
+        media_type = await asyncio.to_thread(_told, file, content_hash)
         async with request.app.state.keeping, record.transaction() as connection:
             # The row first, which nobody else can touch until the content is there as well.
             await attachments.keep(connection, content_hash, media_type.name, file.size)
+            # Counted with it, and here: whoever brings many at once would else have none of them counted.
+            if before is None and await attachments.loose(connection) > request.app.state.most_loose:
+                raise too_large(request.app.state.most_loose, "what nothing names yet has")
             await kept.put(content_hash, file.path)
     log.info("attachment_brought", attachment=content_hash, size=file.size, person=me.person)
     response.status_code = 201 if before is None else 200
@@ -185,7 +192,11 @@ async def download(link: Annotated[str, Path(max_length=4096)], request: Request
 
 
 async def check_attached(
-    required: bool, record: Database, document: Proposal | Report, me: Identity, initiative: str | None
+    required: bool,
+    connection: AsyncConnection,
+    document: Proposal | Report,
+    me: Identity,
+    initiative: str | None = None,
 ) -> None:
     """Where it is required, refuse what names a document that neither the caller brought nor the initiative has.
 
@@ -195,8 +206,7 @@ async def check_attached(
     if not required:
         return
     places = document.attached()
-    async with record.reading() as connection:
-        absent = await attachments.missing(connection, list(places.values()), me.person, initiative)
+    absent = await attachments.missing(connection, list(places.values()), me.person, initiative)
     errors = [
         {"place": place, "problem": f"{content_hash} was not uploaded by you", "rule": "attachment"}
         for place, content_hash in places.items()
@@ -248,7 +258,7 @@ def _link(
 def _file_name(attachment: Attachment, name: str | None) -> str:
     """A name to save the content under: as it was called, and in any case with the ending of what it is."""
     ending = TAKEN[attachment.media_type].ending
-    called = _UNSAVEABLE.sub("_", name or "").strip(" .")[:150]
+    called = _UNSAVEABLE.sub("_", name or "").strip(" .").encode()[:_LONGEST_NAME].decode(errors="ignore")
     called = called or attachment.content_hash.removeprefix("sha256:")[:16]
     return called if called.lower().endswith(ending) else f"{called}{ending}"
 

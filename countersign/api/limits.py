@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 from limits import RateLimitItem, parse
@@ -29,6 +31,9 @@ BODY_SECONDS: Final = 30.0
 
 UPLOAD_SECONDS: Final = 900.0
 """Within which an attachment is there whole; no piece of it is waited for longer than :data:`BODY_SECONDS`."""
+
+UPLOADS: Final = 8
+"""Attachments that this process takes of one person at a time: until one is kept, nothing counts its bytes."""
 
 _STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 """Possessive: a string of two million bytes is gone over once, and no place in it is kept to come back to."""
@@ -125,6 +130,33 @@ def replaying(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return again
+
+
+class AtOnce:
+    """How much this process does of one thing for one person at the same time."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._under_way: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def one_more(self, person: str) -> AsyncIterator[None]:
+        """One more of them, for as long as the block lasts.
+
+        Raises:
+            Problem: ``rate_limited``, with ``Retry-After``.
+        """
+        if self._under_way[person] >= self._most:
+            raise Problem(
+                "rate_limited", f"more than {self._most} of these at a time", headers={"Retry-After": "10"}
+            )
+        self._under_way[person] += 1
+        try:
+            yield
+        finally:
+            self._under_way[person] -= 1
+            if not self._under_way[person]:
+                del self._under_way[person]
 
 
 class Rates:

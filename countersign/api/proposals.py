@@ -55,7 +55,6 @@ async def submit(
 ) -> SubmittedView:
     """Submit a proposal. The same Idempotency-Key again gives the same initiative."""
     check_proposal(proposal, agreement)
-    await check_attached(required, record, proposal, me, None)
     content = proposal.content_hash()
     now = datetime.now(UTC)
     new = str(uuid7(now, secrets.token_bytes(10)))
@@ -71,6 +70,7 @@ async def submit(
         )
         # With the claim, and never again: what comes late under an old key brings nobody back who was redacted.
         if claim.initiative == new:
+            await check_attached(required, connection, proposal, me)
             await documents.keep(connection, content, proposal.document_form())
     if claim.fingerprint != content:
         raise Problem("idempotency_key_reused", "this Idempotency-Key came before with another proposal")
@@ -159,11 +159,11 @@ async def revise(
         raise Problem("precondition_required", "send If-Match with the ETag of the version you read")
     # An initiative is bound to the version under which it was submitted, or to one that it adopted since.
     check_proposal(proposal, bound)
-    await check_attached(required, record, proposal, me, here.id)
     replaces, content = if_match.strip().removeprefix("W/").strip('"'), proposal.content_hash()
     if not re.fullmatch(r"sha256:[0-9a-f]{64}", replaces):
         raise Problem("precondition_failed", f"the current version is {here.content_hash}")
     async with record.transaction() as connection:
+        await check_attached(required, connection, proposal, me, here.id)
         await documents.keep(connection, content, proposal.document_form())
     command = Revise(
         id=idempotency_key or str(uuid7(datetime.now(UTC), secrets.token_bytes(10))),

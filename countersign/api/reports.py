@@ -63,9 +63,9 @@ async def submit(
     workflows: Workflows,
 ) -> Answered:
     """Submit a report of a period that has ended, or again after changes were requested."""
-    await check_attached(required, record, report, me, here.id)
     content = report.content_hash()
     async with record.transaction() as connection:
+        await check_attached(required, connection, report, me, here.id)
         await documents.keep(connection, content, report.document_form())
     command = SubmitReport(id=key, caller=me.caller, report=number, content_hash=content)
     answer = await workflows.tell(here.id, InitiativeWorkflow.submit_report, command)

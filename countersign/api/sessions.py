@@ -24,6 +24,9 @@ _PATH: Final = r"^/([\x21-\x2e\x30-\x5b\x5d-\x7e][\x21-\x5b\x5d-\x7e]*)?$"
 """A path of this origin, with its query. Browsers take two slashes, of either kind and with control characters between
 them or not, for the beginning of another host (URL Standard, 4.4)."""
 
+_MOST_FIELDS: Final = 64
+"""Fields of a form that anybody may send: a million of them take a second to be read, in which nobody is answered."""
+
 _FORM: Final = {
     "requestBody": {
         "required": True,
@@ -116,8 +119,11 @@ async def callback(
 async def signed_out(request: Request, sessions: Sessions) -> None:
     """End the sessions that a provider says are over (OpenID Connect Back-Channel Logout 1.0)."""
     _enabled(sessions)
-    form = parse_qs((await request.body()).decode("utf-8", "replace"))
-    given = form.get("logout_token", [])
+    body = (await request.body()).decode("utf-8", "replace")
+    try:
+        given = parse_qs(body, max_num_fields=_MOST_FIELDS).get("logout_token", [])
+    except ValueError:
+        given = []
     if len(given) != 1 or len(given[0]) > LONGEST:
         raise Problem("invalid", "send one logout_token, as a form", status=400)
     await sessions.end_by_provider(given[0])

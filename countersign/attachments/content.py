@@ -7,8 +7,11 @@ holds. A guess would not do, since what is not surely one of these is refused.
 from __future__ import annotations
 
 import codecs
+import errno
+import io
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -53,6 +56,13 @@ _MOST_UNPACKED: Final = 1 << 30
 """Files in an archive, and bytes that it has unpacked: what is beyond is made to fill whoever opens it."""
 
 _LARGEST_CONTENT_TYPES: Final = 1 << 20
+_LARGEST_DIRECTORY: Final = 4 << 20
+"""Bytes of an archive's list of its files, which is read whole before anything else is: many times what that many
+files of a document need."""
+
+_PACKED: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+"""How documents are packed (ECMA-376, part 2; OpenDocument 1.3, part 2); other ways unpack without a bound."""
+
 _CHUNK: Final = 1 << 16
 
 _MACROS: Final = re.compile(r"(^|/)(vbaProject\.bin|vbaData\.xml|Basic/|Scripts/)", re.IGNORECASE)
@@ -97,20 +107,41 @@ def _whole(found: MediaType, ends: bool) -> MediaType:
 def _archive(path: Path) -> MediaType:
     """A document that is an archive of files."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with _Bounded(path) as file, zipfile.ZipFile(file) as archive:
             files = archive.infolist()
             if len(files) > _MOST_FILES or sum(one.file_size for one in files) > _MOST_UNPACKED:
                 raise NotTaken("it holds more than a document would")
             if any(one.flag_bits & 0x1 for one in files):
                 raise NotTaken("it is locked by a password")
+            if any(one.compress_type not in _PACKED for one in files):
+                raise NotTaken("it is packed in a way in which no document is")
             if any(_MACROS.search(one.filename) for one in files):
                 raise NotTaken("it holds programs")
             found = _open_document(archive, files) or _office_open_xml(archive, files)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, ValueError, EOFError) as problem:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, ValueError, EOFError) as problem:
+        raise NotTaken("it begins as an archive and is none") from problem
+    except OSError as problem:
+        if problem.errno != errno.EINVAL:  # a place before its beginning
+            raise
         raise NotTaken("it begins as an archive and is none") from problem
     if found is None:
         raise NotTaken("an archive is not taken, unless it is a document")
     return found
+
+
+class _Bounded(io.FileIO):
+    """A file of which nobody reads very much at once."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _LARGEST_DIRECTORY:
+            raise NotTaken("it holds more than a document would")
+        return super().read(size)
+
+
+def _content(archive: zipfile.ZipFile, one: zipfile.ZipInfo, most: int) -> bytes:
+    """What a file of an archive holds, and no more than that: what the archive says of its size need not be true."""
+    with archive.open(one) as file:
+        return file.read(most)
 
 
 def _open_document(archive: zipfile.ZipFile, files: list[zipfile.ZipInfo]) -> MediaType | None:
@@ -118,7 +149,7 @@ def _open_document(archive: zipfile.ZipFile, files: list[zipfile.ZipInfo]) -> Me
     first = files[0] if files else None
     if first is None or first.filename != "mimetype" or first.compress_type != zipfile.ZIP_STORED:
         return None
-    return _OPEN_DOCUMENT.get(archive.read(first)) if first.file_size <= _TAIL else None
+    return _OPEN_DOCUMENT.get(_content(archive, first, _TAIL)) if first.file_size <= _TAIL else None
 
 
 def _office_open_xml(archive: zipfile.ZipFile, files: list[zipfile.ZipInfo]) -> MediaType | None:
@@ -126,7 +157,7 @@ def _office_open_xml(archive: zipfile.ZipFile, files: list[zipfile.ZipInfo]) -> 
     listed = next((one for one in files if one.filename == "[Content_Types].xml"), None)
     if listed is None or listed.file_size > _LARGEST_CONTENT_TYPES:
         return None
-    said = archive.read(listed)
+    said = _content(archive, listed, _LARGEST_CONTENT_TYPES)
     return next((found for name, found in _MAIN_PART.items() if b'"' + name + b'"' in said), None)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -23,8 +24,10 @@ class DirectoryVault:
         self.staging = root / "staging"
         self.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in self.staging.iterdir():
-            if time.time() - path.stat().st_mtime > _LEFT_BEHIND:
-                path.unlink(missing_ok=True)
+            # What another process brings at this moment may be in its place by now.
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > _LEFT_BEHIND:
+                    path.unlink()
 
     async def put(self, content_hash: str, file: Path) -> None:
         """Move the file to its place, flushed, with the directory that names it."""
@@ -46,7 +49,7 @@ class DirectoryVault:
                 yield piece
 
     async def erase(self, content_hash: str) -> None:
-        """Delete the file."""
+        """Delete the file, in the directory that it was once put into."""
         try:
             await asyncio.to_thread(_delete, self._place(content_hash))
         except OSError as problem:
@@ -66,6 +69,8 @@ def _move(file: Path, place: Path) -> None:
 
 
 def _delete(place: Path) -> None:
-    if place.parent.is_dir():
-        place.unlink(missing_ok=True)
-        flush(place.parent)
+    if not place.parent.is_dir():
+        # None is ever removed: this is not where it was put, such as a volume that is not mounted.
+        raise VaultAway("nothing like it was ever kept there")
+    place.unlink(missing_ok=True)
+    flush(place.parent)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -62,7 +62,8 @@ async def staged(vault: Vault, pieces: AsyncIterator[bytes]) -> AsyncIterator[St
     path = vault.staging / secrets.token_hex(16)
     digest, size = hashlib.sha256(), 0
     try:
-        file = await asyncio.to_thread(path.open, "xb")
+        with _disk_away():
+            file = await asyncio.to_thread(path.open, "xb")
         with file:
             async for piece in _gathered(pieces):
                 size += len(piece)
@@ -71,10 +72,22 @@ async def staged(vault: Vault, pieces: AsyncIterator[bytes]) -> AsyncIterator[St
                     digest.update(piece)
                     file.write(piece)
 
-                await asyncio.to_thread(take)
+                with _disk_away():
+                    await asyncio.to_thread(take)
+            with _disk_away():
+                await asyncio.to_thread(file.flush)
         yield Staged(path, f"sha256:{digest.hexdigest()}", size)
     finally:
         await asyncio.to_thread(path.unlink, missing_ok=True)
+
+
+@contextmanager
+def _disk_away() -> Iterator[None]:
+    """A disk that is full or gone keeps nothing, as a store that does not answer."""
+    try:
+        yield
+    except OSError as problem:
+        raise VaultAway(problem.strerror) from problem
 
 
 async def proven(content_hash: str, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

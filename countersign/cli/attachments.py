@@ -115,7 +115,7 @@ def download(
         path = initiative_path(initiative, "/attachments")
         content_hash = _one_of(caller.get(path)["items"], document)
         link = caller.get(f"{path}/{content_hash}")
-        target = output or Path(link["file_name"])
+        target = output or Path(Path(link["file_name"]).name)  # here, wherever else the API would have it
         _save(caller.stream(link["url"]), target, content_hash)
     tell(as_json, f"{target}: {link['size']:,} bytes, as they were brought.", {**link, "file": str(target)})
 

@@ -60,15 +60,15 @@ def faults(
         if not entries:
             yield Fault(trail, 1, "audit_entry", "it is on record, and its trail is gone")
         return  # what follows from a broken trail is broken, too, and tells nothing more
+    last = record.get("initiative", {}).get((), {}).get("sequence", 0)
+    if last > len(entries):
+        yield Fault(trail, len(entries) + 1, "audit_entry", f"there were {last} entries: the end is gone")
     try:
         due = derived(entries, terms_of)
     except (ValueError, KeyError, NoTerms) as problem:
         told = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         yield Fault(trail, None, "audit_entry", f"nothing follows from it: {told}")
         return
-    last = record.get("initiative", {}).get((), {}).get("sequence", 0)
-    if last > len(entries):
-        yield Fault(trail, len(entries) + 1, "audit_entry", f"there were {last} entries: the end is gone")
     for table in due:
         yield from _differences(trail, table, due[table], record.get(table, {}))
 

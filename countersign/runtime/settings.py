@@ -91,6 +91,7 @@ class Settings(BaseSettings):
 
     session_hours: int = Field(default=12, ge=1, le=168)
     """After how many hours a browser session ends, whatever is done in it."""
+
     cli_client_id: str = "countersign-cli"
     """What the command line is registered as at the issuers: a public client with the device flow, or with the code
     flow and PKCE at a loopback address."""

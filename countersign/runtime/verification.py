@@ -92,11 +92,11 @@ async def _log(
         for size, one in kept.items()
         if one is None
     ]
-    for size, one in kept.items():
-        if one is not None and set(one.by) != signed_by(one.signed, agreement.signing_key)[0]:
-            found.faults.append(
-                Fault(None, None, _OWN, f"at {size} other sides have signed than are said to")
-            )
+    found.faults += [
+        Fault(None, None, _OWN, f"at {size} other sides have signed than are said to")
+        for size, one in kept.items()
+        if one is not None and set(one.by) != signed_by(one.signed, agreement.signing_key)[0]
+    ]
     made = [one.signed for one in kept.values() if one is not None]
     asked = [one.checkpoint.size for one in (*made, *([since] if since else ()))]
     logged: Logged | None = None

@@ -116,7 +116,8 @@ async def _erase(
 ) -> tuple[str, ...]:
     """Erase the attachments of an initiative, unless another one's record needs them as they are.
 
-    The row is locked for as long as the content goes, so that whoever brings it again meanwhile brings it after that.
+    The rows are locked for as long as the content goes, so that whoever brings it again meanwhile brings it after that.
+    They are locked before it is asked who else needs it: who was about to name it is waited for, and seen.
     """
     a, own, other = t.attachment.c, t.initiative_attachment.c, t.initiative_attachment.alias("other").c
     needed = exists().where(
@@ -125,8 +126,10 @@ async def _erase(
         ~_is_redacted(other.initiative_id),
     )
     named = select(own.content_hash).where(own.initiative_id == initiative)
-    wanted = select(a.content_hash).where(a.content_hash.in_(named), a.erased_at.is_(None), ~needed)
-    found = (await connection.scalars(wanted.order_by(a.content_hash).with_for_update())).all()
+    held = select(a.content_hash).where(a.content_hash.in_(named), a.erased_at.is_(None))
+    locked = (await connection.scalars(held.order_by(a.content_hash).with_for_update())).all()
+    wanted = select(a.content_hash).where(a.content_hash.in_(locked), ~needed).order_by(a.content_hash)
+    found = (await connection.scalars(wanted)).all()
     if found and erase is None:
         raise RuleBroken(
             "unavailable", f"it has {len(found)} attachment(s), and where they are kept was not said"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -17,8 +18,10 @@ import pytest
 from sqlalchemy import select, text
 
 from countersign import worker as worker_process
+from countersign.api import attachments as api_attachments
 from countersign.api import limits, links
 from countersign.api.attachments import _file_name
+from countersign.attachments.content import MediaType, detect
 from countersign.attachments.vault import Damaged
 from countersign.runtime.embedded.services import Services
 from countersign.runtime.logs import mask_secrets, without_links
@@ -171,6 +174,60 @@ async def test_who_brings_more_and_more_that_nothing_names_is_told_to_stop(
         assert (await desk.bring("az-partner", contents[-1])).status_code == 201
 
 
+async def test_who_brings_much_at_once_is_told_to_stop_as_well(
+    services: Services, working: None, database: Database
+) -> None:
+    async with database.reading() as connection:
+        before = await connection.scalar(LOOSE, {"person": "applicants/az-lead"})
+    async with an_api(services, loose_mebibytes=1 + (before >> 20), attachments_absent="refuse") as client:
+        desk = Desk(services, client)
+        contents = [str(uuid.uuid4()).encode() + b"." * 400_000 for _ in range(8)]
+        answers = await asyncio.gather(*(desk.bring("az-lead", one) for one in contents))
+        assert {one.status_code for one in answers} == {201, 413}
+    async with database.reading() as connection:
+        brought = await connection.scalar(LOOSE, {"person": "applicants/az-lead"})
+    # Those that are being kept at the same moment do not see each other.
+    assert brought <= ((1 + (before >> 20)) << 20) + 3 * 400_100
+
+
+async def test_nobody_sends_more_than_a_few_documents_at_a_time(desk: Desk, attachments: Path) -> None:
+    on = asyncio.Event()
+
+    async def slowly(content: bytes) -> AsyncIterator[bytes]:
+        yield content[:100]
+        await on.wait()
+        yield content[100:]
+
+    contents = [paper() for _ in range(limits.UPLOADS)]
+    sending = [asyncio.create_task(desk.bring("il-lead", slowly(one), hash_of(one))) for one in contents]
+
+    async def all_begun() -> bool:
+        return len(list((attachments / "staging").iterdir())) == limits.UPLOADS
+
+    await eventually(all_begun)
+    refused = await desk.bring("il-lead", paper())
+    assert (*code(refused), refused.headers["retry-after"]) == (429, "rate_limited", "10")
+    assert (await desk.bring("az-lead", paper())).status_code == 201
+    on.set()
+    assert {one.status_code for one in await asyncio.gather(*sending)} == {201}
+    assert (await desk.bring("il-lead", paper())).status_code == 201
+
+
+async def test_others_are_answered_while_a_document_is_looked_at(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking: list[threading.Thread] = []
+
+    def detected(path: Path) -> MediaType:
+        looking.append(threading.current_thread())
+        return detect(path)
+
+    monkeypatch.setattr(api_attachments, "detect", detected)
+    assert (await desk.bring("il-lead", paper())).status_code == 201
+    assert looking != []
+    assert threading.current_thread() not in looking
+
+
 LOOSE = text(
     "SELECT coalesce(sum(size), 0)::bigint FROM attachment a JOIN attachment_upload USING (content_hash) "
     "WHERE person = :person "
@@ -243,6 +300,25 @@ async def test_a_proposal_that_names_what_nobody_brought_is_refused_with_every_p
     answer = await desk.submit("il-lead", absent, here, absent)
     assert code(answer) == (422, "invalid")
     assert [one["place"] for one in answer.json()["errors"]] == ["documents[0].sha256", "documents[2].sha256"]
+
+
+async def test_the_same_submission_again_has_its_answer_whatever_became_of_its_documents(
+    desk: Desk, database: Database
+) -> None:
+    content = paper()
+    await desk.bring("il-lead", content)
+    proposal = minimal_proposal()
+    for one in proposal["documents"]:
+        one["sha256"] = hash_of(content)
+    key = {"Idempotency-Key": str(uuid.uuid4())}
+    first = await desk.call("il-lead", "POST", "/proposals", json=proposal, headers=dict(key))
+    async with database.transaction() as connection:
+        erased = t.attachment.update().where(t.attachment.c.content_hash == hash_of(content))
+        await connection.execute(erased.values(erased_at=datetime.now(UTC)))
+    again = await desk.call("il-lead", "POST", "/proposals", json=proposal, headers=dict(key))
+    assert (again.status_code, again.json()["id"]) == (201, first.json()["id"])
+    other = await desk.call("il-lead", "POST", "/proposals", json=proposal)
+    assert code(other) == (422, "invalid")
 
 
 async def test_naming_the_hash_of_somebody_elses_document_gives_nobody_that_document(
@@ -378,7 +454,9 @@ async def test_no_browser_shows_a_document_and_its_name_leads_nowhere(desk: Desk
         ("Plan.PDF", "Plan.PDF"),
         ("  . ", "{hash}.pdf"),
         (None, "{hash}.pdf"),
-        ("x" * 400, "x" * 150 + ".pdf"),
+        ("x" * 400, "x" * 200 + ".pdf"),
+        ("ת" * 300, "ת" * 100 + ".pdf"),
+        ("a" + "ə" * 200, "a" + "ə" * 99 + ".pdf"),
     ],
 )
 async def test_a_file_is_saved_under_a_harmless_name_with_the_ending_of_what_it_is(

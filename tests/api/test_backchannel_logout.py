@@ -238,3 +238,13 @@ async def test_a_form_without_one_token_is_refused(body: str, browser: Browser) 
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     answer = await browser.http.post(f"{browser.origin}{PATH}", content=body, headers=headers)
     assert problem(answer) == (400, "invalid")
+
+
+async def test_a_form_of_very_many_fields_is_not_read(browser: Browser, services: Services) -> None:
+    await browser.sign_in("il-head")
+    token = signed(own_key(services, "il"), claims(sub="il-head"), typ="logout+jwt")
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    body = f"logout_token={token}" + "&a=1" * 100_000
+    answer = await browser.http.post(f"{browser.origin}{PATH}", content=body, headers=headers)
+    assert problem(answer) == (400, "invalid")
+    assert (await browser.session())["person"] == "il/il-head"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -65,6 +66,35 @@ def archive(files: Mapping[str, bytes], *, stored: bool = False) -> bytes:
     return made.getvalue()
 
 
+def saying_less(files: Mapping[str, bytes], packed: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """A ZIP archive that says of every file that it has a hundred bytes."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", packed) as opened:
+        for name, content in files.items():
+            opened.writestr(name, content)
+    said = bytearray(made.getvalue())
+    for mark, place in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
+        found = said.find(mark)
+        while found >= 0:
+            struct.pack_into("<L", said, found + place, 100)
+            found = said.find(mark, found + 4)
+    return bytes(said)
+
+
+def listing(files: int) -> bytes:
+    """What begins as a ZIP archive and lists so many files, of which it has none."""
+    one = b"PK\x01\x02\x14\x00\x14" + b"\x00" * 21 + b"\x01" + b"\x00" * 17 + b"a"
+    begun = b"PK\x03\x04" + b"\x00" * 26
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0, 0, files * len(one), len(begun), 0)
+    return begun + one * files + end
+
+
+def damaged(content: bytes, place: int, by: bytes) -> bytes:
+    """The same with other bytes in one place."""
+    place %= len(content)
+    return content[:place] + by + content[place + len(by) :]
+
+
 def office(name: str, part: str, **more: bytes) -> bytes:
     """An Office Open XML file, whose main part is of that type."""
     types = (
@@ -106,6 +136,10 @@ REFUSED: Final[dict[str, bytes]] = {
     "a PNG with an archive behind it": png() + archive({"a": b"b"}),
     "a JPEG that is cut off": jpeg()[:-1],
     "an archive of anything": archive({"run.exe": b"MZ"}),
+    "an archive whose content is damaged": damaged(
+        archive({"[Content_Types].xml": b"<Types/>" * 100}), 30 + len("[Content_Types].xml"), b"\xff" * 12
+    ),
+    "an archive that begins before itself": damaged(archive({"[Content_Types].xml": b"x"}), -6, b"\xff\x0f"),
     "an archive that is cut off": office(DOCX.name, "word/document.xml")[:-30],
     "a document with macros": office(_MACROS, "word/document.xml"),
     "a document that hides its macros": office(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from countersign.attachments.content import TAKEN, MediaType, NotTaken, detect
-from tests.attachments.papers import PAPERS, REFUSED, archive, pdf
+from tests.attachments.papers import PAPERS, REFUSED, archive, listing, pdf, saying_less
 
 
 def written(path: Path, content: bytes) -> Path:
@@ -33,8 +35,6 @@ def test_whatever_is_not_surely_one_of_them_is_refused(name: str, tmp_path: Path
 def test_an_archive_that_unpacks_to_more_than_a_gibibyte_is_refused_without_unpacking_it(
     tmp_path: Path,
 ) -> None:
-    import zipfile
-
     file = tmp_path / "bomb"
     with (
         zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as opened,
@@ -46,6 +46,27 @@ def test_an_archive_that_unpacks_to_more_than_a_gibibyte_is_refused_without_unpa
     assert file.stat().st_size < 4 << 20
     with pytest.raises(NotTaken, match="more than a document would"):
         detect(file)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        saying_less({"[Content_Types].xml": b"\0" * (64 << 20)}),
+        saying_less({"[Content_Types].xml": b"\0" * (64 << 20)}, zipfile.ZIP_BZIP2),
+        listing(150_000),
+    ],
+    ids=["unpacks to more than it says", "is packed in a way without a bound", "lists very many files"],
+)
+def test_an_archive_that_lies_about_itself_takes_no_memory(content: bytes, tmp_path: Path) -> None:
+    file = written(tmp_path, content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(NotTaken):
+            detect(file)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 16 << 20
 
 
 def test_a_locked_archive_is_refused(tmp_path: Path) -> None:

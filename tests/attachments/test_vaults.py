@@ -7,7 +7,7 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -135,10 +135,36 @@ async def test_a_directory_is_its_owners_alone_and_clears_what_was_left_behind(t
     assert (old.exists(), new.exists()) == (False, True)
 
 
+async def test_a_directory_opens_while_another_process_takes_something_out_of_its_staging(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def listed(directory: Path) -> Iterator[Path]:
+        yield directory / "in its place by now"
+
+    monkeypatch.setattr(Path, "iterdir", listed)
+    vault = made(attachments=str(tmp_path / "kept"))
+    assert await found(vault, await keep(vault, b"a paper")) == b"a paper"
+
+
+async def test_nothing_counts_as_erased_in_a_directory_that_never_had_it(tmp_path: Path) -> None:
+    kept = await keep(made(attachments=str(tmp_path / "kept")), b"a paper")
+    not_mounted = made(attachments=str(tmp_path / "another"))
+    with pytest.raises(VaultAway, match="ever kept there"):
+        await not_mounted.erase(kept)
+
+
 async def test_a_directory_that_cannot_be_written_is_away(tmp_path: Path) -> None:
     vault = made(attachments=str(tmp_path / "kept"))
     digits = hash_of(b"a paper").removeprefix("sha256:")
     (tmp_path / "kept" / digits[:2]).write_text("a file where a directory has to be")
+    with pytest.raises(VaultAway):
+        await keep(vault, b"a paper")
+
+
+async def test_a_disk_that_takes_nothing_is_away(
+    vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vault, "staging", tmp_path / "unmounted")
     with pytest.raises(VaultAway):
         await keep(vault, b"a paper")
 

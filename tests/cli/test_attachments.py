@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import uuid
 from collections.abc import AsyncIterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from countersign.runtime.embedded.ports import free_ports
 from countersign.runtime.embedded.services import Services
 from countersign.runtime.resources import directory
 from tests.attachments.papers import archive, pdf
-from tests.cli.conftest import Terminal
+from tests.cli.conftest import Terminal, run
 from tests.conftest import an_api_process
 from tests.people import minimal_proposal
 
@@ -81,6 +83,36 @@ async def test_what_a_proposal_names_is_brought_from_beside_it_and_downloaded_ag
     stranger = await strict.remotely("download", initiative, begun, who="az-partner")
     assert (stranger.status, "not_found" in stranger.err) == (1, True)
     assert sorted(lying_in(tmp_path)) == ["documents", "got.pdf", "proposal.json"]
+
+
+async def test_a_document_is_saved_here_whatever_an_api_calls_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = pdf("elsewhere")
+    known = hash_of(content)
+    named = {"sha256": known, "size": len(content), "file_name": f"{tmp_path}/elsewhere.pdf"}
+
+    class Answering(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answers = {"attachments": {"items": [named]}, known: named | {"url": "/v1/downloads/a"}}
+            found = answers.get(self.path.rpartition("/")[2])
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(content if found is None else json.dumps(found).encode())
+
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        got = await run(
+            *("download", "ILAZ-2027-0001", known, "--url", url),
+            COUNTERSIGN_TOKEN="a-token",
+        )
+        server.shutdown()
+    assert got.status == 0, got
+    assert (lying_in(here), lying_in(tmp_path)) == (["elsewhere.pdf"], ["here"])
 
 
 async def test_a_proposal_without_its_documents_is_refused_with_their_places(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -63,6 +64,8 @@ def test_a_signed_token_is_masked_whatever_it_is_called() -> None:
     token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJpbC1oZWFkIn0.c2lnbmF0dXJl"
     masked = mask_secrets(None, "info", {"event": f"got {token} from it", "odd": [token]})
     assert masked == {"event": "got *** from it", "odd": ["***"]}
+    cut_off = mask_secrets(None, "info", {"event": f"got {token[:20]}"})
+    assert cut_off == {"event": "got ***"}
 
 
 def test_what_tells_an_operator_something_stays() -> None:
@@ -79,6 +82,15 @@ def test_what_tells_an_operator_something_stays() -> None:
         "problem": '{"code": "invalid", "detail": "the token is not valid: ExpiredTokenError"}',
     }
     assert mask_secrets(None, "info", dict(line)) == line
+
+
+@pytest.mark.parametrize(
+    "piece", ["eyJ-", "countersign-", "a.", "a-token-", "x://a:", "cookie ", "?code", "Bearer "]
+)
+def test_a_path_as_long_as_a_server_takes_one_is_masked_in_no_time(piece: str) -> None:
+    begun = time.process_time()
+    mask_secrets(None, "info", {"event": f"GET /{piece * (65_000 // len(piece))} HTTP/1.1"})
+    assert time.process_time() - begun < 1
 
 
 PROCESS = """

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from countersign.attachments.vault import VaultAway
@@ -488,6 +488,29 @@ async def test_what_keeps_the_attachments_being_away_leaves_the_people_on_record
         await retention.redact(database, life.id, NOW, "operator", erase)
     assert await places_of(database, life.names) == ["document"]
     assert await erased_at(database, content) is None
+
+
+async def test_whoever_names_content_just_before_it_is_erased_keeps_it(database: Database) -> None:
+    content = f"sha256:{new_id().replace('-', '') * 2}"
+    await bring(database, content, Named().applicant.person)
+    life = await attached(database, content, content, content)
+    other = Named()
+    other.begin()
+    await other.on_record(database)
+    gone: list[str] = []
+
+    async def erase(one: str) -> None:
+        gone.append(one)
+
+    async with database.transaction() as connection:
+        values = {"initiative_id": other.id, "sequence": 1, "place": 1, "content_hash": content}
+        await connection.execute(insert(t.initiative_attachment).values(values))
+        redacting = asyncio.create_task(retention.redact(database, life.id, NOW, "operator", erase))
+        await asyncio.sleep(0.3)
+        assert not redacting.done()
+    done = await redacting
+    assert done is not None
+    assert (done.attachments, gone, await erased_at(database, content)) == ((), [], None)
 
 
 async def test_content_that_comes_again_while_it_is_erased_comes_after_that(database: Database) -> None:
