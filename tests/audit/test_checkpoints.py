@@ -6,17 +6,20 @@ import base64
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
+from temporalio.client import ScheduleHandle
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
 from temporalio.testing import ActivityEnvironment
 
 from countersign import worker as worker_process
-from countersign.activities.checkpoints import LATEST, Checkpoints, Cosigning, CosigningOrder
+from countersign.activities.checkpoints import LATEST, Checkpoints, Cosigning, CosigningOrder, SignedLine
 from countersign.activities.notes import signed_by
 from countersign.activities.signing import Signing
 from countersign.domain import merkle
@@ -24,10 +27,12 @@ from countersign.domain.agreement import ProgrammeAgreement
 from countersign.domain.checkpoint import origin_of, read_note
 from countersign.runtime.embedded.services import Services
 from countersign.runtime.migrate import migrate
+from countersign.runtime.temporal import connect, schedule_checkpoints
 from countersign.store import books, log
 from countersign.store.roles import WORKER
 from countersign.store.session import Database
-from countersign.workflows.checkpoints import CheckpointMade, CheckpointWorkflow
+from countersign.workflows.checkpoints import CHECKPOINTS, CheckpointMade, CheckpointWorkflow
+from tests.eventually import eventually
 from tests.store.making import new_id
 from tests.workflows.carrying import in_force
 
@@ -95,8 +100,6 @@ async def place(services: Services, tmp_path: Path) -> AsyncIterator[Place]:
 @asynccontextmanager
 async def workers(place: Place, directorates: list[str] | None = None) -> AsyncIterator[None]:
     """Workers on a client of their own, whose queues nobody else serves."""
-    from countersign.runtime.temporal import connect
-
     client = await connect(place.settings, lazy=False)
     settings = place.settings.model_copy(update={"directorates": directorates})
     async with worker_process.running(client, settings):
@@ -224,8 +227,6 @@ async def test_signing_again_gives_the_same_line_and_a_broken_file_none(place: P
 
 
 async def test_a_signature_that_is_not_that_sides_is_not_kept(place: Place) -> None:
-    from countersign.activities.checkpoints import SignedLine
-
     await place.record(3)
     orders = await place.orders()
     il, az = orders["il"], orders["az"]
@@ -239,3 +240,35 @@ async def test_a_signature_that_is_not_that_sides_is_not_kept(place: Place) -> N
             )
     assert await place.made() is None
     assert az.size == 3
+
+
+async def test_a_schedule_has_them_made_as_often_as_is_set_and_by_none_when_that_is_never(
+    place: Place,
+) -> None:
+    client = place.services.client
+    handle = client.get_schedule_handle(CHECKPOINTS)
+    try:
+        for minutes in (60, 60, 5):
+            await schedule_checkpoints(client, place.settings.task_queue, minutes)
+            # Temporal takes a moment over what is updated.
+            await eventually(partial(_every, handle, minutes))
+        await place.record(3)
+        async with workers(place, None):
+            await schedule_checkpoints(client, place.settings.task_queue, 5)
+            await handle.trigger()
+
+            async def signed() -> bool:
+                made = await place.made()
+                return made is not None and set(made.by) == set(place.agreement.directorate_ids)
+
+            await eventually(signed)
+    finally:
+        await schedule_checkpoints(client, place.settings.task_queue, 0)
+    with pytest.raises(RPCError):
+        await handle.describe()
+    await schedule_checkpoints(client, place.settings.task_queue, 0)
+
+
+async def _every(handle: ScheduleHandle, minutes: int) -> bool:
+    spec = (await handle.describe()).schedule.spec
+    return [one.every for one in spec.intervals] == [timedelta(minutes=minutes)]
