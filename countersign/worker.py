@@ -16,6 +16,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from countersign.activities.agreements import Agreements
 from countersign.activities.budgets import Budgets
+from countersign.activities.checkpoints import Checkpoints, Cosigning
 from countersign.activities.deadlines import working_day_deadlines
 from countersign.activities.mandates import Mandates
 from countersign.activities.outbox import Outbox
@@ -25,10 +26,11 @@ from countersign.activities.signing import Signing
 from countersign.domain.agreement import ProgrammeAgreement
 from countersign.domain.agreement_file import read
 from countersign.runtime.settings import Settings
-from countersign.runtime.temporal import connect
+from countersign.runtime.temporal import connect, schedule_checkpoints
 from countersign.store import agreements, budgets
 from countersign.store.session import Database
 from countersign.workflows import options
+from countersign.workflows.checkpoints import CheckpointWorkflow
 from countersign.workflows.initiative import InitiativeWorkflow
 
 log = structlog.get_logger(__name__)
@@ -53,7 +55,11 @@ def workers(
         Worker(
             client,
             task_queue=options.directorate_queue(directorate),
-            activities=[payments.instruct_payment, signing.countersign_position],
+            activities=[
+                payments.instruct_payment,
+                signing.countersign_position,
+                Cosigning(signing, settings.checkpoints).cosign_checkpoint,
+            ],
             graceful_shutdown_timeout=SHUTDOWN_GRACE,
         )
         for directorate in served
@@ -72,12 +78,18 @@ def workers(
             payments.instruct_here,
             Budgets(database, client).offer_money,
         ]
+        checkpoints = Checkpoints(database, agreement)
         made.append(
             Worker(
                 client,
                 task_queue=settings.task_queue,
-                workflows=[InitiativeWorkflow],
-                activities=local,
+                workflows=[InitiativeWorkflow, CheckpointWorkflow],
+                activities=[
+                    *local,
+                    checkpoints.make_checkpoint,
+                    checkpoints.order_cosigning,
+                    checkpoints.keep_cosignature,
+                ],
                 workflow_runner=SandboxedWorkflowRunner(restrictions=SANDBOX)
                 if settings.sandbox
                 else UnsandboxedWorkflowRunner(),
@@ -107,6 +119,7 @@ async def running(client: Client, settings: Settings) -> AsyncIterator[None]:
         if settings.serve_initiatives:
             # Whatever changed since, whether in the file or while nobody was there to say so.
             await Budgets(database, client).offer_money(agreement.id)
+            await schedule_checkpoints(client, settings.task_queue, settings.checkpoint_minutes)
         async with AsyncExitStack() as stack:
             for worker in workers(client, database, agreement, settings):
                 await stack.enter_async_context(worker)

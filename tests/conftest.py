@@ -33,6 +33,9 @@ UI = "http://ui.countersign.example:8233"
 PORTAL = "https://countersign.example"
 """An origin that browsers reach over TLS, for an application in the tests' own process."""
 
+# A checkpoint is made where a test asks for one.
+os.environ["COUNTERSIGN_CHECKPOINT_MINUTES"] = "0"
+
 # Deployments run workflow code without the sandbox; what they run has passed these tests in it.
 os.environ["COUNTERSIGN_SANDBOX"] = "true"
 
@@ -57,9 +60,13 @@ def generous(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def attachments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where attachments are kept. Most tests name documents that nobody has, so the others are strict by themselves."""
+    """Where attachments are kept. Most tests name documents that nobody has, so the others are strict by themselves.
+
+    Beside it the sides have a place for the checkpoints that they sign.
+    """
     path = tmp_path_factory.mktemp("attachments")
     told = {"COUNTERSIGN_ATTACHMENTS": str(path), "COUNTERSIGN_ATTACHMENTS_ABSENT": "accept"}
+    told["COUNTERSIGN_CHECKPOINTS"] = str(tmp_path_factory.mktemp("checkpoints"))
     os.environ |= told
     yield path
     for name in told:

@@ -17,6 +17,7 @@ from temporalio.exceptions import ApplicationError
 from countersign.activities.accounts import accounts_of
 from countersign.activities.payments import Answered, PaymentOrder
 from countersign.banking.pain001 import Order, Transfer, credit_transfer, message_id
+from countersign.disk import flush, write_new
 from countersign.domain.errors import RuleBroken
 from countersign.domain.funding import Instruction
 from countersign.store import payments
@@ -139,18 +140,18 @@ class _Place:
         if not marker.exists():
             # Written whole under another name, then linked: of two workers one is first, and both read the same.
             drawn = path / _STAGING / f"outbox.{uuid.uuid4()}"
-            _write(drawn, str(uuid.uuid4()).encode())
+            write_new(drawn, str(uuid.uuid4()).encode())
             with suppress(FileExistsError):
                 os.link(drawn, marker)
             drawn.unlink()
-            _sync(path)
+            flush(path)
         return cls(path, marker.read_text(encoding="utf-8"))
 
     def stage(self, name: str, content: bytes) -> str:
         """Put a file on disk beside the outbox, under a name that is nobody else's; that name."""
         staged = f"{name}.{uuid.uuid4()}"
-        _write(self._path / _STAGING / staged, content)
-        _sync(self._path / _STAGING)
+        write_new(self._path / _STAGING / staged, content)
+        flush(self._path / _STAGING)
         return staged
 
     def deliver(self, file: File) -> None:
@@ -165,8 +166,8 @@ class _Place:
                 raise ApplicationError(f"the staged file {file.staged} was changed", type="payment_waits")
             with suppress(FileNotFoundError):
                 staged.replace(self._path / f"{file.message_id}.xml")
-        _sync(self._path)
-        _sync(self._path / _STAGING)
+        flush(self._path)
+        flush(self._path / _STAGING)
 
     def tidy(self, name: str) -> None:
         """Remove what tries of the same file left behind that never got on record."""
@@ -182,18 +183,3 @@ def _told(error: OSError | ToldOtherwise | ApplicationError) -> str:
 
 def _hash(content: bytes) -> str:
     return "sha256:" + hashlib.sha256(content).hexdigest()
-
-
-def _write(path: Path, content: bytes) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

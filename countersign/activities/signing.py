@@ -63,9 +63,14 @@ class Signing:
     def _sign(self, order: SigningOrder) -> str:
         if order.document.get("directorate") != order.directorate:
             raise ApplicationError("a side signs its own position only", type="invalid", non_retryable=True)
-        return sign(order.document, self._key(order.directorate))
+        return sign(order.document, self.key(order.directorate))
 
-    def _key(self, directorate: str) -> OKPKey:
+    def key(self, directorate: str) -> OKPKey:
+        """The private key of a side that this worker serves.
+
+        Raises:
+            ApplicationError: there is none here, or it cannot be read now.
+        """
         if self._keys is None:
             raise ApplicationError(f"this worker has no signing keys, so none of {directorate!r}")
         try:

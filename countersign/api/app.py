@@ -35,6 +35,7 @@ from countersign.api import (
     reports,
     sessions,
     sign_in,
+    transparency,
 )
 from countersign.api.browser_sessions import BrowserSessions
 from countersign.api.dependencies import privileged
@@ -70,6 +71,7 @@ _ROUTES: Final = (
     ledger,
     budgets,
     audit,
+    transparency,
     codec,
     sessions,
     sign_in,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import structlog
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
+    WorkflowFailureError,
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
@@ -26,6 +28,7 @@ from countersign.domain.matter import Caller, SignOff
 from countersign.store import initiatives, trail
 from countersign.store.roles import Reader
 from countersign.store.session import Database
+from countersign.workflows.checkpoints import CHECKPOINTS, CheckpointWorkflow
 from countersign.workflows.initiative import InitiativeWorkflow
 from countersign.workflows.messages import Answer, Begin, Receipt, Submit
 
@@ -83,6 +86,24 @@ class Gateway:
             content_hash=submission.content_hash,
             sequence=found.sequence,
         )
+
+    async def make_checkpoint(self) -> None:
+        """Have a checkpoint of the log made, and wait a while for the sides to sign it; who is away signs later.
+
+        Raises:
+            Problem: ``unavailable``, when Temporal does not answer.
+        """
+        await _bounded(
+            lambda: self._client.start_workflow(
+                CheckpointWorkflow.run,
+                id=f"{CHECKPOINTS}/asked",
+                task_queue=self._task_queue,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            )
+        )
+        with suppress(TimeoutError, WorkflowFailureError):
+            async with asyncio.timeout(PATIENCE):
+                await self._client.get_workflow_handle(f"{CHECKPOINTS}/asked").result()
 
     async def tell(self, initiative: str, update: Any, command: Command | SignOff) -> Answer:
         """Send a message and wait for its durable answer.

@@ -212,6 +212,11 @@ MATRIX: Final[tuple[Privilege, ...]] = (
     # ---- audit
     _row("ffff-yf", "GET", f"{_OF}/audit", "the trail of one initiative"),
     _row("ffff-yf", "GET", "/audit", "the trail of the programme"),
+    _row("ffff-yf", "GET", "/audit/checkpoint", "the last signed checkpoint of the log"),
+    _row("ffff-yf", "POST", "/audit/checkpoint", "have a checkpoint made and signed"),
+    _row("ffff-yf", "GET", "/audit/proofs/{sequence}", "that an entry is in the log"),
+    _row("ffff-yf", "GET", f"{_OF}/audit/{{number}}/proof", "that an entry of a trail is in the log"),
+    _row("ffff-yf", "GET", "/audit/consistency", "that the log only grew"),
     _row("ffff-yf", "GET", f"{_OF}/history", "the workflow history, told or as it is"),
     # ---- what Temporal keeps
     _row("ffff-yy", "POST", "/codec/decode", "have payloads decoded for Temporal's web UI and command line"),

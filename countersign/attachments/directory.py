@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from countersign.attachments.vault import PIECE, Missing, VaultAway
+from countersign.disk import flush
 
 _LEFT_BEHIND: Final = 24 * 3600
 """Seconds after which what is not whole yet was left behind by a process that ended."""
@@ -62,10 +62,10 @@ class DirectoryVault:
 
 def _move(file: Path, place: Path) -> None:
     place.parent.mkdir(mode=0o700, exist_ok=True)
-    _flush(file)
+    flush(file)
     file.replace(place)
-    _flush(place.parent)
-    _flush(place.parent.parent)
+    flush(place.parent)
+    flush(place.parent.parent)
 
 
 def _delete(place: Path) -> None:
@@ -73,12 +73,4 @@ def _delete(place: Path) -> None:
         # None is ever removed: this is not where it was put, such as a volume that is not mounted.
         raise VaultAway("nothing like it was ever kept there")
     place.unlink(missing_ok=True)
-    _flush(place.parent)
-
-
-def _flush(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+    flush(place.parent)

@@ -25,6 +25,7 @@ from countersign.cli import (
     sign_in,
     standing,
     system,
+    verification,
 )
 from countersign.cli.output import Failure, complain
 from countersign.runtime.embedded import EmbeddedError
@@ -45,6 +46,7 @@ _GROUPS = (
     accounts,
     budgets,
     auditors,
+    verification,
     authority,
     decisions,
     programme,

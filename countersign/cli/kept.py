@@ -21,7 +21,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from countersign.cli import openid
 from countersign.cli.output import Failure, Status
-from countersign.runtime.embedded.home import write_private
+from countersign.disk import write_private
 
 EARLY: Final = 60
 """Seconds before its end that an access token is renewed: the call that it is for takes its time."""

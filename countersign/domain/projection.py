@@ -169,7 +169,7 @@ def step_of(before: InitiativeState, after: InitiativeState, entries: Sequence[A
         entries=tuple(entries),
         projection=project(before, after, entries),
         documents=_documents(after, entries),
-        events=tuple(_events(after, entries)),
+        events=tuple(events_of(after.reference, entries)),
         ledger=postings(before, entries),
     )
 
@@ -520,10 +520,11 @@ _TOLD: Final[dict[str, tuple[str, ...]]] = {
 """Which actions subscribers hear of, and with which fields: a position only as being in, a sign-off not at all."""
 
 
-def _events(state: InitiativeState, entries: Sequence[AuditEntry]) -> Iterator[Event]:
+def events_of(reference: str, entries: Sequence[AuditEntry]) -> Iterator[Event]:
+    """What subscribers are told of entries."""
     for entry in entries:
         if entry.action in _TOLD:
-            yield event_of(entry, state.reference)
+            yield event_of(entry, reference)
 
 
 def event_of(entry: AuditEntry, reference: str) -> Event:

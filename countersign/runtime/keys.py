@@ -8,7 +8,7 @@ from pathlib import Path
 
 from joserfc.jwk import OKPKey
 
-from countersign.runtime.embedded.home import write_private
+from countersign.disk import write_private
 
 
 def new_key(directory: Path, directorate: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from countersign.runtime.embedded.home import write_private
+from countersign.disk import write_private
 
 LENGTH: Final = 32
 """Bytes of a key: AES-256."""

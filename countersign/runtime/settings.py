@@ -153,6 +153,14 @@ class Settings(BaseSettings):
     """A directory with the private Ed25519 key of each directorate that this worker serves,
     ``<directorate>.jwk.json``; only the side's own worker needs it."""
 
+    checkpoints: Path | None = None
+    """A directory in which each directorate that this worker serves has its own, ``<directorate>/``: the checkpoints of
+    the log that the side has signed, for its audit office. The last of them is what it holds the next one against, so
+    it belongs on the side's own machine; without it nothing is signed."""
+
+    checkpoint_minutes: int = Field(default=60, ge=0)
+    """How often a checkpoint of the log is made, by whoever carries the initiatives; 0 for on demand only."""
+
     payment_outbox: Path | None = None
     """A directory in which each directorate that this worker serves has its own, ``<directorate>/``, with the files for
     its bank (``pain.001``). Unset, instructions are put on record and nothing else. With it, the worker needs the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 
@@ -16,7 +17,17 @@ from temporalio.api.workflowservice.v1 import (
     RegisterNamespaceRequest,
     UpdateNamespaceRequest,
 )
-from temporalio.client import Client
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+    ScheduleUpdate,
+)
 from temporalio.contrib.pydantic import PydanticPayloadConverter
 from temporalio.converter import (
     CompositePayloadConverter,
@@ -29,6 +40,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from countersign.runtime.payload_codec import UNENCRYPTED, KeylessCodec, PayloadRefused, configured
 from countersign.runtime.settings import Settings
+from countersign.workflows.checkpoints import CHECKPOINTS, CheckpointWorkflow
 from countersign.workflows.messages import Unencrypted
 from countersign.workflows.options import AREA, STAGE
 
@@ -101,6 +113,29 @@ async def connect(settings: Settings, *, converter: DataConverter | None = None,
         api_key=settings.temporal_api_key.get_secret_value() if settings.temporal_api_key else None,
         lazy=lazy,
     )
+
+
+async def schedule_checkpoints(client: Client, task_queue: str, minutes: int) -> None:
+    """Have a checkpoint of the log made every so many minutes; none does away with it. Done again, it changes nothing.
+
+    Raises:
+        RPCError: Temporal refused, or did not answer.
+    """
+    handle = client.get_schedule_handle(CHECKPOINTS)
+    if minutes == 0:
+        with suppress(RPCError):
+            await handle.delete()
+        return
+    wanted = Schedule(
+        action=ScheduleActionStartWorkflow(CheckpointWorkflow.run, id=CHECKPOINTS, task_queue=task_queue),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timedelta(minutes=minutes))]),
+        # One that waits for a side's worker takes in what the next would have.
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP),
+    )
+    try:
+        await client.create_schedule(CHECKPOINTS, wanted)
+    except ScheduleAlreadyRunningError:
+        await handle.update(lambda _: ScheduleUpdate(wanted))
 
 
 async def prepare_namespace(client: Client, retention: timedelta = RETENTION) -> None:

@@ -18,7 +18,10 @@ SIDE: Final = "countersign_side"
 KEEPER: Final = "countersign_keeper"
 """Redacts people when they have been on record for long enough; an operator's, and no process's."""
 
-ROLES: Final = (API, WORKER, SIDE, KEEPER)
+AUDITOR: Final = "countersign_auditor"
+"""Reads the whole record to verify it, and writes nothing; an audit office's, and no process's."""
+
+ROLES: Final = (API, WORKER, SIDE, KEEPER, AUDITOR)
 """What a login is a member of. None of them owns anything; migrations run as the owner (ADR 0016)."""
 
 

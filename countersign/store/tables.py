@@ -349,6 +349,46 @@ audit_entry = Table(
     comment="The audit trail. A trigger refuses update, delete, truncate and an entry that does not continue.",
 )
 
+log_leaf = Table(
+    "log_leaf",
+    metadata,
+    Column("index", BigInteger, primary_key=True, autoincrement=False),
+    Column("position", BigInteger, ForeignKey("audit_entry.position"), nullable=False, unique=True),
+    comment="Which entry of a trail is which leaf of the log; the leaf is the entry's hash.",
+)
+
+log_tile = Table(
+    "log_tile",
+    metadata,
+    Column("level", Integer, nullable=False),
+    Column("index", BigInteger, nullable=False),
+    Column("hashes", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("level", "index"),
+    CheckConstraint("length(hashes) % 32 = 0 AND length(hashes) BETWEEN 32 AND 8192", name="hashes"),
+    comment="Hashes of whole subtrees of the log, 256 beside each other, at every eighth level (C2SP tlog-tiles).",
+)
+
+log_checkpoint = Table(
+    "log_checkpoint",
+    metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("origin", String(200), nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("made_at", _INSTANT, nullable=False),
+    comment="What the log was at a time, for every side to sign.",
+)
+
+log_signature = Table(
+    "log_signature",
+    metadata,
+    Column("size", BigInteger, ForeignKey("log_checkpoint.size"), nullable=False),
+    Column("directorate", String(40), nullable=False),
+    Column("line", Text, nullable=False),
+    Column("signed_at", _INSTANT, nullable=False),
+    PrimaryKeyConstraint("size", "directorate"),
+    comment="A side's signature of a checkpoint: the log still began with what that side had signed before.",
+)
+
 ledger_transaction = Table(
     "ledger_transaction",
     metadata,

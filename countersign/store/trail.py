@@ -25,7 +25,7 @@ async def entries_from(
         .order_by(t.audit_entry.c.sequence)
         .limit(limit)
     )
-    return tuple(_entry(dict(row)) for row in rows.mappings())
+    return tuple(entry_of(dict(row)) for row in rows.mappings())
 
 
 async def find_message(
@@ -42,7 +42,7 @@ async def find_message(
         .limit(1)
     )
     row = rows.mappings().first()
-    return None if row is None else _entry(dict(row))
+    return None if row is None else entry_of(dict(row))
 
 
 class Place(NamedTuple):
@@ -99,7 +99,7 @@ async def search(
 def _found(row: Mapping[Any, Any]) -> Found:
     values = dict(row)
     position, reference = values.pop("position"), values.pop("reference")
-    entry = _entry(values)
+    entry = entry_of(values)
     return Found(Place(entry.at, position), reference, entry)
 
 
@@ -110,6 +110,7 @@ def row_of(entry: AuditEntry) -> dict[str, Any]:
     return row
 
 
-def _entry(row: dict[str, Any]) -> AuditEntry:
+def entry_of(row: dict[str, Any]) -> AuditEntry:
+    """The entry of a row."""
     row["initiative"] = str(row.pop("initiative_id"))
     return AuditEntry(**row)

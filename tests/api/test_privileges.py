@@ -62,6 +62,12 @@ class World:
     link: str = ""
 
     async def make(self) -> World:
+        await self._make()
+        checkpoint = await self.office.call("il-auditor", "POST", "/v1/audit/checkpoint")
+        assert checkpoint.status_code == 200, checkpoint.text
+        return self
+
+    async def _make(self) -> None:
         for who in ("il-lead", "az-lead", "az-partner"):
             brought = await self.office.call(who, "PUT", f"/v1/attachments/{PAPER_HASH}", content=PAPER)
             assert brought.status_code == 201, brought.text
@@ -83,7 +89,6 @@ class World:
             await journey.clear()
             await journey.approve_and_sign()
             await getattr(self, f"_{name}")(journey)
-        return self
 
     async def _begun(self, name: str, months: int = 18) -> Journey:
         proposal = minimal_proposal(months)
@@ -164,6 +169,7 @@ class Call:
             directorate="il",
             content_hash=PAPER_HASH,
             link=world.link,
+            sequence=0,
         )
         return f"/v1{filled}"
 

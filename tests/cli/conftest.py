@@ -15,7 +15,7 @@ import pytest
 
 from countersign.runtime.embedded.home import Endpoints, Process
 from countersign.runtime.embedded.services import Services
-from countersign.store.roles import KEEPER
+from countersign.store.roles import AUDITOR, KEEPER
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,8 @@ async def terminal(services: Services, api_urls: tuple[str, str]) -> AsyncIterat
             temporal_address=services.temporal_address,
             temporal_namespace=services.temporal_namespace,
             database_url=services.postgres.url(role=KEEPER),
+            audit_database_url=services.postgres.url(role=AUDITOR),
+            agreement=services.settings().agreement,
             identity=next(iter(services.issuers.values())).rsplit("/", 1)[0],
             issuers=services.issuers,
             pids={},

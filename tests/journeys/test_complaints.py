@@ -20,6 +20,7 @@ from countersign.runtime.embedded.services import Services
 from countersign.store import ledger as on_record
 from countersign.store import trail
 from countersign.store.session import Database
+from tests.audit.whole import faults_of
 from tests.eventually import eventually
 from tests.journeys.journey import Journey, paid_journey
 from tests.journeys.test_ending import post, refused, standing
@@ -64,6 +65,7 @@ async def books(journey: Journey, database: Database) -> None:
     assert chain_faults(entries) == []
     written = [one async for one in on_record.all_transactions(database, journey.id)]
     assert ledger.faults(entries, written) == []
+    assert await faults_of(database, journey.id) == []
 
 
 async def test_a_complaint_that_both_sides_uphold_leads_back_to_what_was_carried_out_and_that_is_closed(

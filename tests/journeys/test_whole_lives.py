@@ -7,6 +7,8 @@ from temporalio.testing import TimeSkipper
 
 from countersign.domain.audit import AuditEntry, chain_faults
 from countersign.runtime.embedded.services import Services
+from countersign.store.session import Database
+from tests.audit.whole import faults_of
 from tests.journeys.journey import Journey, asked_for
 from tests.people import Office, example
 
@@ -20,7 +22,7 @@ EXAMPLES = (
 
 @pytest.mark.parametrize("name", EXAMPLES)
 async def test_an_example_goes_from_proposal_through_two_returns_to_closure(
-    name: str, office: Office, services: Services, skipper: TimeSkipper
+    name: str, office: Office, services: Services, skipper: TimeSkipper, database: Database
 ) -> None:
     journey = Journey(office, services, skipper, example(name))
     await journey.submit()
@@ -46,6 +48,7 @@ async def test_an_example_goes_from_proposal_through_two_returns_to_closure(
     assert [(one["action"], one["actor"]) for one in entries] == journey.expected
     assert [one["sequence"] for one in entries] == list(range(1, len(entries) + 1))
     assert chain_faults(AuditEntry.model_validate(one) for one in entries) == []
+    assert await faults_of(database, journey.id) == []
     view = await office.get(journey.lead, f"/v1/initiatives/{journey.id}")
     assert view["stage"] == "closed"
     assert view["waiting"] == []

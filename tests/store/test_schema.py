@@ -108,7 +108,7 @@ async def life(database: Database) -> Steps:
         "UPDATE audit_entry SET actor = actor WHERE false",
         "DELETE FROM audit_entry",
         "TRUNCATE audit_entry CASCADE",
-        "TRUNCATE audit_entry, ledger_transaction, ledger_entry, initiative_attachment",
+        "TRUNCATE audit_entry, ledger_transaction, ledger_entry, initiative_attachment, log_leaf",
         "TRUNCATE audit_entry, document CASCADE",
         "UPDATE document SET body = '{}'",
         "DELETE FROM document",

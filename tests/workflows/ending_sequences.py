@@ -32,6 +32,7 @@ from countersign.domain.rules import Examined
 from countersign.domain.stage import Stage
 from countersign.domain.steps import Deadlines
 from countersign.store import initiatives
+from tests.audit.whole import faults_of
 from tests.workflows.payment_sequences import PaymentSequence, PaymentShadow
 from tests.workflows.sequences import SIDES, Sequence, deadlines_of
 
@@ -99,6 +100,7 @@ class EndingSequence(PaymentSequence):
             await self.settle()
         self.seen.update(entry.action for entry in self.shadow.entries)
         assert audit.chain_faults(self.shadow.entries) == []
+        assert await faults_of(self.life.database, self.life.id) == []
         return self.seen
 
     def is_over(self) -> bool:

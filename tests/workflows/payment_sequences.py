@@ -31,6 +31,7 @@ from countersign.domain.reporting import ReportState
 from countersign.domain.stage import TERMINAL, Stage
 from countersign.store import initiatives, mandates
 from countersign.store.session import Database
+from tests.audit.whole import faults_of
 from tests.domain.lives import holder
 from tests.workflows.sequences import SIDES, Sequence, Shadow
 
@@ -68,6 +69,7 @@ class PaymentSequence(Sequence):
         await self.settle()
         self.seen.update(entry.action for entry in self.shadow.entries)
         assert audit.chain_faults(self.shadow.entries) == []
+        assert await faults_of(self.life.database, self.life.id) == []
         return self.seen
 
     async def activate(self) -> None:

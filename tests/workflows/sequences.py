@@ -56,6 +56,7 @@ from countersign.domain.steps import NEXT, Deadlines
 from countersign.store import initiatives, mandates, trail
 from countersign.store.session import Database
 from countersign.workflows.messages import Answer
+from tests.audit.whole import faults_of
 from tests.domain.lives import holder, with_chain
 from tests.people import minimal_proposal
 from tests.workflows.carrying import Carried
@@ -299,6 +300,7 @@ class Sequence:
         self.seen.update(entry.action for entry in self.shadow.entries)
         self.seen.update(str(one.outcome) for one in self.state.matters)
         assert audit.chain_faults(self.shadow.entries) == []
+        assert await faults_of(self.life.database, self.life.id) == []
         return self.seen
 
     def is_over(self) -> bool:

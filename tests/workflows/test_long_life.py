@@ -22,6 +22,7 @@ from countersign.runtime.temporal import connect
 from countersign.store import ledger
 from countersign.store.session import Database
 from tests.amendments import asking, joined, shifted
+from tests.audit.whole import faults_of
 from tests.domain.lives import holder
 from tests.people import ROOT, minimal_proposal
 from tests.workflows.carrying import Carried, in_force
@@ -76,6 +77,7 @@ async def test_three_years_of_monthly_reports_ten_amendments_and_three_suspensio
     assert not [one.action for one in entries if one.action in ("report.overdue", "report.escalated")]
     on_record = [one async for one in ledger.all_transactions(database, life.id)]
     assert faults(entries, on_record) == []
+    assert await faults_of(database, life.id) == []
     lengths = [len(one.events) for one in histories]
     assert max(lengths) < 1000, lengths  # of the 5,000 that would still be well
     assert len(lengths) >= MONTHS - 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import psutil
 from pydantic import BaseModel, ConfigDict
 
+from countersign.disk import write_private
 from countersign.runtime.embedded import AlreadyRunning, EmbeddedError, NotRunning
 
 VARIABLE = "COUNTERSIGN_HOME"
@@ -56,6 +56,8 @@ class Endpoints(BaseModel):
     temporal_address: str
     temporal_namespace: str
     database_url: str
+    audit_database_url: str
+    agreement: Path
     identity: str
     issuers: dict[str, str]
     pids: dict[str, int]
@@ -92,6 +94,11 @@ class Home:
     @property
     def attachments(self) -> Path:
         return self.path / "attachments"
+
+    @property
+    def checkpoints(self) -> Path:
+        """What each side has signed of the log, for its audit office."""
+        return self.path / "checkpoints"
 
     @property
     def logs(self) -> Path:
@@ -174,17 +181,3 @@ class Home:
             return {name: Process.model_validate(one) for name, one in found.items()}
         except (FileNotFoundError, ValueError):
             return {}
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file in one step, so that no reader sees half of it; only its owner may read it."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -23,8 +23,9 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
 from pydantic import BaseModel, ConfigDict
 
+from countersign.disk import write_private
 from countersign.runtime.embedded import EmbeddedError
-from countersign.runtime.embedded.home import Home, write_private
+from countersign.runtime.embedded.home import Home
 
 ALGORITHM: Final = "ES256"
 LIFETIME: Final = 3600

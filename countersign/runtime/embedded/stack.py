@@ -33,7 +33,7 @@ from countersign.runtime.migrate import migrate
 from countersign.runtime.payload_keys import ensure
 from countersign.runtime.settings import Settings
 from countersign.runtime.temporal import KEYLESS, connect, prepare_namespace
-from countersign.store.roles import API, KEEPER, WORKER
+from countersign.store.roles import API, AUDITOR, KEEPER, WORKER
 
 DEFAULT_PORT: Final = 8080
 
@@ -152,6 +152,7 @@ class Stack:
             "COUNTERSIGN_AGREEMENT": str(agreement),
             "COUNTERSIGN_SIGNING_KEYS": str(self.home.keys),
             "COUNTERSIGN_ATTACHMENTS": str(self.home.attachments),
+            "COUNTERSIGN_CHECKPOINTS": str(self.home.checkpoints),
             # Whoever tries it out has no bank.
             "COUNTERSIGN_BANK": os.environ.get("COUNTERSIGN_BANK", "answering"),
             "COUNTERSIGN_HOST": "127.0.0.1",
@@ -170,6 +171,8 @@ class Stack:
             temporal_address=address,
             temporal_namespace=_NAMESPACE,
             database_url=self._postgres.url(role=KEEPER),
+            audit_database_url=self._postgres.url(role=AUDITOR),
+            agreement=agreement,
             identity=base,
             issuers=dict(settings.issuers),
             pids={name: one.pid for name, one in self._processes.items()},
