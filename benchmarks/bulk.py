@@ -579,12 +579,11 @@ async def _dumped(connection: asyncpg.Connection, table: Table, which: str) -> l
 
 async def _emptied(url: str) -> None:
     """Make room for the next life; only here, where nobody's record is, may the trail be emptied."""
-    tables = ", ".join(
-        one.name for one in (t.document, t.initiative_text, t.deferral, t.report_draft, *_OF_INITIATIVE)
-    )
+    beside = (t.document, t.initiative_text, t.deferral, t.report_draft, t.initiative_attachment, t.log_leaf)
+    tables = ", ".join(one.name for one in (*beside, *_OF_INITIATIVE))
     guarded = [
         f"TABLE {table} {{}} TRIGGER {table}_append_only"
-        for table in ("audit_entry", "document", "ledger_transaction", "ledger_entry")
+        for table in ("audit_entry", "document", "ledger_transaction", "ledger_entry", "log_leaf")
     ]
     await _execute(
         url,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime
 
-from countersign.api import history
+from countersign.api import entry_files, history
 from countersign.api.dependencies import Here, Record
 from countersign.api.errors import Problem, documented
 from countersign.api.schemas import AuditPage, FoundEntry, HistoryView, Page
@@ -43,8 +44,18 @@ async def entries(
     return AuditPage(items=list(found[:limit]), next=more)
 
 
-@router.get("/audit", responses=documented("unauthenticated", "forbidden", "invalid", "not_found"))
-async def search(
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which entries of the whole programme."""
+
+    actor: str | None
+    action: str | None
+    initiative: str | None
+    since: str | None
+    until: str | None
+
+
+async def wanted(
     record: Record,
     actor: Annotated[
         str | None,
@@ -58,28 +69,45 @@ async def search(
     until: Annotated[
         AwareDatetime | None, Query(alias="to", description="Up to, and not at, this instant.")
     ] = None,
-    cursor: Annotated[str | None, Query(max_length=60)] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-) -> Page[FoundEntry]:
-    """Entries of every trail of the programme, mandates included, the latest first."""
+) -> Wanted:
+    """What the query asks for."""
     if action is not None and action not in KNOWN:
         # An empty answer would read as if nothing of the kind had happened.
         raise Problem("invalid", f"there is no action {action!r}; there are {', '.join(sorted(KNOWN))}")
-    before, earliest, latest = _place(cursor), _hashed(since), _hashed(until)
+    earliest, latest = _hashed(since), _hashed(until)
     if earliest is not None and latest is not None and earliest >= latest:
         raise Problem("invalid", "`from` is not before `to`")
     one = None if initiative is None else await _trail_of(record, initiative)
+    return Wanted(actor, action, one, earliest, latest)
+
+
+@router.get(
+    "/audit",
+    response_model=Page[FoundEntry],
+    responses={
+        **documented("unauthenticated", "forbidden", "invalid", "not_found"),
+        200: {
+            "model": Page[FoundEntry],
+            "content": {kind: {"schema": {"type": "string"}} for kind in entry_files.MEDIA_TYPES.values()},
+        },
+    },
+)
+async def search(
+    record: Record,
+    some: Annotated[Wanted, Depends(wanted)],
+    cursor: Annotated[str | None, Query(max_length=60)] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    form: Annotated[
+        Literal["json", "csv", "jsonl"],
+        Query(alias="format", description="`csv` and `jsonl` give all of them, whatever `limit` says."),
+    ] = "json",
+) -> Page[FoundEntry] | Response:
+    """Entries of every trail of the programme, mandates included, the latest first; as a file all of them at once."""
+    before = _place(cursor)
+    if form != "json":
+        return entry_files.answer(record, form, before, **asdict(some))
     async with record.reading() as connection:
-        found = await trail.search(
-            connection,
-            actor=actor,
-            action=action,
-            initiative=one,
-            since=earliest,
-            until=latest,
-            before=before,
-            limit=limit + 1,
-        )
+        found = await trail.search(connection, **asdict(some), before=before, limit=limit + 1)
     place = found[limit - 1].place if len(found) > limit else None
     return Page(
         items=[FoundEntry(reference=hit.reference, entry=hit.entry) for hit in found[:limit]],

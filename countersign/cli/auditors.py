@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated, Any, Final
+from urllib.parse import urlencode
 
 import typer
 
@@ -30,6 +32,14 @@ from countersign.cli.output import (
     say,
     say_table,
 )
+
+
+class FileFormat(StrEnum):
+    """In what form entries go into a file."""
+
+    CSV = "csv"
+    JSONL = "jsonl"
+
 
 audit = typer.Typer(no_args_is_help=True, help="Read the audit trail.")
 
@@ -113,6 +123,10 @@ def search(
     until: Annotated[str | None, typer.Option("--to", help="Up to then, and not at it.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many entries.")] = 100,
     cursor: Annotated[str | None, typer.Option(help="Go on from the end of an earlier search.")] = None,
+    file_format: Annotated[
+        FileFormat | None,
+        typer.Option("--format", help="All of them, as they come, whatever --limit says."),
+    ] = None,
     name: AsOption = None,
     home: HomeOption = DEFAULT_HOME,
     url: UrlOption = None,
@@ -132,6 +146,13 @@ def search(
     parameters = {key: value for key, value in wanted.items() if value is not None}
     found: list[Any] = []
     with calling(home, url, name, as_json, otherwise=an_auditor) as caller:
+        if file_format is not None:
+            query = urlencode(
+                {**parameters, "format": file_format.value, **({"cursor": cursor} if cursor else {})}
+            )
+            for piece in caller.stream(f"/v1/audit?{query}"):
+                sys.stdout.buffer.write(piece)
+            return
         while True:
             going_on = {} if cursor is None else {"cursor": cursor}
             page = caller.get("/audit", limit=str(min(_PAGE, limit - len(found))), **parameters, **going_on)

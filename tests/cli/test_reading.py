@@ -182,3 +182,14 @@ async def test_every_command_explains_itself() -> None:
     assert all("--json" in one.out for one in said)
     submit = next(one.out for one in said if "countersign submit" in one.out)
     assert "the same file twice is one" in " ".join(submit.replace("│", " ").split())
+
+
+async def test_a_search_goes_into_a_file_whole(terminal: Terminal, office: Office, initiative: str) -> None:
+    trail = await office.trail(initiative)
+    told = await terminal("audit", "search", "--initiative", initiative, "--limit", "1", "--format", "jsonl")
+    assert told.status == 0, told
+    assert [json.loads(one)["entry"] for one in reversed(told.out.splitlines())] == trail
+    told = await terminal("audit", "search", "--initiative", initiative, "--format", "csv")
+    assert len(told.out.splitlines()) == len(trail) + 1
+    refused = await terminal("audit", "search", "--format", "csv", who="il-head")
+    assert (refused.status, "forbidden" in refused.err) == (1, True)
