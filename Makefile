@@ -52,8 +52,9 @@ browser: setup ## Run the tests in a real browser, installing Chromium where Deb
 	$(BIN)/python -m pytest tests/browser $(ARGS)
 
 .PHONY: nightly
-nightly: setup ## Run many more random sequences against the rules and the real workflow
+nightly: setup ## Run many more random sequences and tamperings than the tests do
 	COUNTERSIGN_SEQUENCES=2000 $(BIN)/python -m pytest tests/workflows/test_sequences.py $(ARGS)
+	COUNTERSIGN_TAMPERINGS=5000 $(BIN)/python -m pytest tests/audit/test_tampering.py $(ARGS)
 
 .PHONY: check
 check: setup ## Check format, lint, types and who imports whom

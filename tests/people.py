@@ -11,9 +11,12 @@ from typing import Any, Self
 
 import httpx
 
+from countersign.api.schemas import inbox_view
 from countersign.runtime.embedded import identity
 from countersign.runtime.embedded.services import Services
 from countersign.runtime.resources import directory
+from countersign.store import initiatives
+from countersign.store.session import Database
 from tests.eventually import eventually
 
 
@@ -253,6 +256,23 @@ class Office:
         """Where an initiative stands."""
         found: str = (await self.get("il-auditor", f"/v1/initiatives/{initiative}"))["stage"]
         return found
+
+    async def inbox(self, who: str) -> list[dict[str, Any]]:
+        """All that waits for somebody by their offices: of a long run of tests more than the API gives at once."""
+        one = next(one for one in identity.people() if one.name == who)
+        database = Database(self._services.database_url, pool_size=1)
+        async with database.reading() as connection:
+            found = await initiatives.inbox(
+                connection,
+                person=f"{one.issuer}/{who}",
+                contact=None,
+                directorate=one.side,
+                offices=one.offices,
+                mandates=(),
+                limit=1_000_000,
+            )
+        await database.close()
+        return [inbox_view(item).model_dump(mode="json") for item in found]
 
     async def trail(self, initiative: str) -> list[dict[str, Any]]:
         """The whole audit trail."""

@@ -24,7 +24,6 @@ from countersign.cli.output import (
 )
 from countersign.cli.system import settings_and_logs
 from countersign.runtime.embedded.home import Home
-from countersign.runtime.settings import Settings
 
 if TYPE_CHECKING:
     from countersign.attachments.vault import Vault
@@ -81,6 +80,7 @@ def retention(
 
 def _record(home: Path) -> tuple[str, Vault | None]:
     """The database, and what keeps the attachments."""
+    from countersign.runtime.settings import Settings
     from countersign.runtime.vaults import configured
 
     if os.environ.get(_DATABASE):

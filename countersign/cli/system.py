@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from datetime import timedelta
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from pydantic import ValidationError
@@ -13,7 +13,9 @@ from pydantic import ValidationError
 from countersign.cli.client import InitiativeArgument, id_at
 from countersign.cli.output import DEFAULT_HOME, Failure, HomeOption, JsonOption, Status, err, out, print_json
 from countersign.runtime.embedded.home import Endpoints, Home
-from countersign.runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from countersign.runtime.settings import Settings
 
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _LONGEST_SKIP: Final = timedelta(days=3660)
@@ -165,6 +167,7 @@ def settings_and_logs() -> Settings:
         Failure: one that is needed is missing, or one means nothing.
     """
     from countersign.runtime import logs
+    from countersign.runtime.settings import Settings
 
     try:
         settings = Settings()

@@ -81,7 +81,7 @@ async def test_an_open_amendment_is_before_the_heads_and_its_events_are_heard(jo
     asked = await office.call(journey.lead, "POST", f"{base}/amendments", body=body)
     assert asked.status_code == 201, asked.text
     for who in ("il-head", "az-deputy"):
-        inbox = (await office.get(who, "/v1/inbox?limit=200"))["items"]
+        inbox = await office.inbox(who)
         mine = [one for one in inbox if one["initiative"] == journey.id]
         assert [(one["task"], one["number"]) for one in mine] == [("sign_off", asked.json()["matter"])]
     await journey.decide("amendment")

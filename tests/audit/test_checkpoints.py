@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
-from temporalio.client import ScheduleHandle
+from temporalio.client import Client, ScheduleHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 from temporalio.testing import ActivityEnvironment
@@ -27,7 +27,7 @@ from countersign.domain.agreement import ProgrammeAgreement
 from countersign.domain.checkpoint import origin_of, read_note
 from countersign.runtime.embedded.services import Services
 from countersign.runtime.migrate import migrate
-from countersign.runtime.temporal import connect, schedule_checkpoints
+from countersign.runtime.temporal import connect, prepare_namespace, schedule_checkpoints
 from countersign.store import books, log
 from countersign.store.roles import WORKER
 from countersign.store.session import Database
@@ -38,18 +38,24 @@ from tests.workflows.carrying import in_force
 
 pytestmark = pytest.mark.services
 
+NAMESPACE = "checkpoints"
+"""Of these tests alone: in another one somebody else serves the sides' queues."""
+
 NOW = datetime(2027, 3, 1, tzinfo=UTC)
 
 
 class Place:
     """A record of its own, its workers' settings, and the checkpoints that the sides keep."""
 
-    def __init__(self, services: Services, name: str, url: str, checkpoints: Path) -> None:
-        self.services, self.checkpoints = services, checkpoints
+    def __init__(self, services: Services, client: Client, name: str, url: str, checkpoints: Path) -> None:
+        self.client, self.checkpoints = client, checkpoints
         self.owner = Database(url, pool_size=2)
         self.database = Database(services.postgres.url(name, role=WORKER), pool_size=4)
         self.settings = services.settings(
-            database_url=services.postgres.url(name, role=WORKER), task_queue=name, checkpoints=checkpoints
+            database_url=services.postgres.url(name, role=WORKER),
+            temporal_namespace=NAMESPACE,
+            task_queue=name,
+            checkpoints=checkpoints,
         )
         self.agreement: ProgrammeAgreement = in_force(self.settings)
 
@@ -86,12 +92,20 @@ class Place:
         return {one.directorate: one for one in due.orders}
 
 
+@pytest.fixture(scope="module")
+async def client(services: Services) -> Client:
+    """A client of that namespace."""
+    made = await connect(services.settings(temporal_namespace=NAMESPACE), lazy=False)
+    await prepare_namespace(made)
+    return made
+
+
 @pytest.fixture
-async def place(services: Services, tmp_path: Path) -> AsyncIterator[Place]:
+async def place(services: Services, client: Client, tmp_path: Path) -> AsyncIterator[Place]:
     name = f"checkpoints_{secrets.token_hex(4)}"
     url = await services.postgres.create_database(name)
     await migrate(url)
-    made = Place(services, name, url, tmp_path / "checkpoints")
+    made = Place(services, client, name, url, tmp_path / "checkpoints")
     yield made
     await made.owner.close()
     await made.database.close()
@@ -99,7 +113,7 @@ async def place(services: Services, tmp_path: Path) -> AsyncIterator[Place]:
 
 @asynccontextmanager
 async def workers(place: Place, directorates: list[str] | None = None) -> AsyncIterator[None]:
-    """Workers on a client of their own, whose queues nobody else serves."""
+    """Workers on a client of their own."""
     client = await connect(place.settings, lazy=False)
     settings = place.settings.model_copy(update={"directorates": directorates})
     async with worker_process.running(client, settings):
@@ -107,7 +121,7 @@ async def workers(place: Place, directorates: list[str] | None = None) -> AsyncI
 
 
 async def run(place: Place) -> CheckpointMade | None:
-    found: CheckpointMade | None = await place.services.client.execute_workflow(
+    found: CheckpointMade | None = await place.client.execute_workflow(
         CheckpointWorkflow.run, id=f"checkpoint-{new_id()}", task_queue=place.settings.task_queue
     )
     return found
@@ -245,7 +259,7 @@ async def test_a_signature_that_is_not_that_sides_is_not_kept(place: Place) -> N
 async def test_a_schedule_has_them_made_as_often_as_is_set_and_by_none_when_that_is_never(
     place: Place,
 ) -> None:
-    client = place.services.client
+    client = place.client
     handle = client.get_schedule_handle(CHECKPOINTS)
     try:
         for minutes in (60, 60, 5):

@@ -46,7 +46,7 @@ async def test_each_silent_side_is_reminded_at_half_and_at_four_fifths_and_escal
     assert await clock_entries(journey, matter) == [("reminded", "az", 50)]
     await journey.skip_to(opened + (az - opened) * 0.8 + timedelta(minutes=1))
     assert await clock_entries(journey, matter) == [("reminded", "az", 50), ("reminded", "az", 80)]
-    inbox = (await journey.office.get("az-officer", "/v1/inbox?limit=200"))["items"]
+    inbox = await journey.office.inbox("az-officer")
     assert [one["reminded"] for one in inbox if one["initiative"] == journey.id] == [80]
     await journey.skip_to(az + timedelta(minutes=1))
     assert (await clock_entries(journey, matter))[-1] == ("escalated", "az", 100)
@@ -64,7 +64,7 @@ async def test_the_office_that_a_silent_one_escalates_to_is_told_and_signs_nothi
     assert theirs["sides"]["il"]["escalated_to"] is None
 
     async def told(who: str) -> list[str]:
-        inbox = (await office.get(who, "/v1/inbox?limit=200"))["items"]
+        inbox = await office.inbox(who)
         return [one["task"] for one in inbox if one["initiative"] == journey.id]
 
     assert await told("il-head") == ["escalated"]
