@@ -154,9 +154,8 @@ async def read_named(
     async with record.reading() as connection:
         named = await attachments.named(connection, here.id)
     found = next((one for one in reversed(named) if one.attachment.content_hash == content_hash), None)
-    if found is None:
-        return _link(request.app.state.links, None, None, me, here.id)
-    return _link(request.app.state.links, found.attachment, found.name, me, here.id)
+    attachment, name = (found.attachment, found.name) if found is not None else (None, None)
+    return _link(request.app.state.links, attachment, name, me, here.id)
 
 
 @router.get(

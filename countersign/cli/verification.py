@@ -35,10 +35,11 @@ _DATABASE: Final = "COUNTERSIGN_DATABASE_URL"
 
 
 def register(_: typer.Typer) -> None:
-    """They are registered with the other commands of auditors."""
+    """Add these to the commands of ``countersign audit``."""
+    for command in (checkpoint, verify):
+        audit.command()(command)
 
 
-@audit.command("checkpoint")
 def checkpoint(
     now: Annotated[
         bool, typer.Option("--now", help="Make one of all that is recorded, and have it signed.")
@@ -69,7 +70,6 @@ def checkpoint(
         say(f"{output}: {found['size']:,} entries, made {instant(found['made_at'])}, signed by {sides}")
 
 
-@audit.command("verify")
 def verify(
     since: Annotated[
         Path | None,

@@ -10,8 +10,7 @@ from typing import Any, Final
 from countersign.domain import audit
 from countersign.domain.agreement import Terms
 from countersign.domain.audit import AuditEntry
-from countersign.domain.fact import Fact
-from countersign.domain.facts import ACTIONS, RecordRedacted, Submitted
+from countersign.domain.facts import RecordRedacted, Submitted
 from countersign.domain.initiative import InitiativeState, replay
 from countersign.domain.ledger import Entry, ledger_of
 from countersign.domain.matter import Caller
@@ -80,14 +79,13 @@ def derived(entries: Sequence[AuditEntry], terms_of: Callable[[str, int], Terms 
         NoTerms: the agreement that it began under is not on record.
         ValueError: nothing follows from the entries.
     """
-    facts = [ACTIONS[entry.action].model_validate(entry.body) for entry in entries]
-    begun = facts[0]
-    if not isinstance(begun, Submitted):
+    first, happened = entries[0], {entry.action for entry in entries}
+    if first.action != Submitted.action:
         raise ValueError("an initiative begins with its submission")
+    begun = Submitted.model_validate(first.body)
     terms = terms_of(begun.agreement, begun.agreement_version)
     if terms is None:
         raise NoTerms(f"there is no version {begun.agreement_version} of {begun.agreement}")
-    first = entries[0]
     beginning = InitiativeState(
         id=first.initiative,
         reference=begun.reference,
@@ -97,11 +95,9 @@ def derived(entries: Sequence[AuditEntry], terms_of: Callable[[str, int], Terms 
     state = replay(beginning, entries)
     rows = project(beginning, state, entries)
     form = rows.model_dump()
-    is_redacted = any(isinstance(one, RecordRedacted) for one in facts)
-    has_waited = any(isinstance(one, CommitmentsDeferred) for one in facts)
     initiative = {key: form[key] for key in form.keys() - _LISTS} | {
         "agreement_id": rows.agreement,
-        "people": [] if is_redacted else list(rows.people),
+        "people": [] if RecordRedacted.action in happened else list(rows.people),
         "waits_for": list(rows.waits_for),
     }
     del initiative["agreement"]
@@ -135,8 +131,10 @@ def derived(entries: Sequence[AuditEntry], terms_of: Callable[[str, int], Terms 
             }
             for one in ledger_of(entries)
         },
-        "deferral": {(): {"budgets": sorted(rows.deferred or ())}} if has_waited else {},
-        "payment_instruction": dict(_instructions(facts)),
+        "deferral": {(): {"budgets": sorted(rows.deferred or ())}}
+        if CommitmentsDeferred.action in happened
+        else {},
+        "payment_instruction": dict(_instructions(entries)),
     }
 
 
@@ -155,9 +153,10 @@ _WAITED: Final = ("task", "number", "directorate", "office", "since")
 """What tells apart who is waited for."""
 
 
-def _instructions(facts: Sequence[Fact]) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
-    for one in facts:
-        if isinstance(one, TrancheInstructed):
+def _instructions(entries: Sequence[AuditEntry]) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    for entry in entries:
+        if entry.action == TrancheInstructed.action:
+            one = TrancheInstructed.model_validate(entry.body)
             for side, instructions in one.instructions.items():
                 for told in instructions:
                     yield (
@@ -198,20 +197,18 @@ def _chain(trail: str, entries: Sequence[AuditEntry]) -> Iterator[Fault]:
 
 def _differences(trail: str, table: str, due: Rows, there: Rows) -> Iterator[Fault]:
     for key in sorted(due.keys() | there.keys(), key=repr):
-        named = " ".join(str(part) for part in key)
+        named = " ".join(["row", *map(str, key)])
         row, found = due.get(key), there.get(key)
         if found is None:
             if table not in _OFTEN_LATER:
-                yield Fault(trail, None, table, f"row {named} is missing".replace("  ", " "))
+                yield Fault(trail, None, table, f"{named} is missing")
             continue
         if row is None:
-            yield Fault(trail, None, table, f"row {named} was added".replace("  ", " "))
+            yield Fault(trail, None, table, f"{named} was added")
             continue
         differing = sorted(name for name in row if row[name] != found.get(name))
         if differing:
-            yield Fault(
-                trail, None, table, f"row {named} says another {', '.join(differing)}".replace("  ", " ")
-            )
+            yield Fault(trail, None, table, f"{named} says another {', '.join(differing)}")
 
 
 def _plain(model: Model) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from countersign.domain.audit import AuditEntry
 from countersign.store import tables as t
 
-_COLUMNS = [one for one in t.audit_entry.columns if one.name != "position"]
+COLUMNS = [one for one in t.audit_entry.columns if one.name != "position"]
+"""Of an entry; its position is that of the row, and in no hash."""
 
 
 async def entries_from(
@@ -20,7 +21,7 @@ async def entries_from(
 ) -> tuple[AuditEntry, ...]:
     """An initiative's entries from ``sequence`` on, in order."""
     rows = await connection.execute(
-        select(*_COLUMNS)
+        select(*COLUMNS)
         .where(t.audit_entry.c.initiative_id == initiative, t.audit_entry.c.sequence >= sequence)
         .order_by(t.audit_entry.c.sequence)
         .limit(limit)
@@ -33,7 +34,7 @@ async def find_message(
 ) -> AuditEntry | None:
     """The entry that answers a message of somebody's."""
     rows = await connection.execute(
-        select(*_COLUMNS)
+        select(*COLUMNS)
         .where(
             t.audit_entry.c.initiative_id == initiative,
             t.audit_entry.c.message == message,
@@ -80,7 +81,7 @@ async def search(
     e = t.audit_entry.c
     exact = {"actor": actor, "action": action, "initiative_id": initiative}
     statement = (
-        select(*_COLUMNS, e.position, t.initiative.c.reference)
+        select(*COLUMNS, e.position, t.initiative.c.reference)
         .join_from(t.audit_entry, t.initiative, e.initiative_id == t.initiative.c.id, isouter=True)
         .where(*(e[name] == value for name, value in exact.items() if value is not None))
         .order_by(e.at.desc(), e.position.desc())

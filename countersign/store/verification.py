@@ -26,7 +26,7 @@ from countersign.domain.merkle import EMPTY, SIZE, Grower
 from countersign.domain.verification import Fault, debits_first, faults, in_any_order
 from countersign.store import log, mandates
 from countersign.store import tables as t
-from countersign.store.trail import entry_of
+from countersign.store.trail import COLUMNS, entry_of
 
 BATCH: Final = 50
 """Trails that are read together."""
@@ -129,8 +129,7 @@ async def _ids(connection: AsyncConnection) -> list[str]:
 
 async def _entries(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, tuple[AuditEntry, ...]]:
     e = t.audit_entry.c
-    columns = [one for one in t.audit_entry.columns if one.name != "position"]
-    wanted = select(*columns).where(e.initiative_id.in_(ids)).order_by(e.initiative_id, e.sequence)
+    wanted = select(*COLUMNS).where(e.initiative_id.in_(ids)).order_by(e.initiative_id, e.sequence)
     rows = (entry_of(dict(row)) for row in (await connection.execute(wanted)).mappings())
     return {key: tuple(some) for key, some in itertools.groupby(rows, lambda one: one.initiative)}
 
@@ -207,8 +206,7 @@ async def mandate_faults(connection: AsyncConnection) -> AsyncIterator[Fault]:
     due: dict[str, Mandate] = {}
     trail_of: dict[str, str] = {}
     e = t.audit_entry.c
-    columns = [one for one in t.audit_entry.columns if one.name != "position"]
-    wanted = select(*columns).where(e.action.in_([mandates.GIVEN, mandates.REVOKED]))
+    wanted = select(*COLUMNS).where(e.action.in_([mandates.GIVEN, mandates.REVOKED]))
     for row in (await connection.execute(wanted.order_by(e.initiative_id, e.sequence))).mappings():
         entry = entry_of(dict(row))
         try:

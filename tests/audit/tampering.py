@@ -17,7 +17,7 @@ from countersign.domain import audit
 from countersign.domain.audit import AuditEntry
 from countersign.store import log
 from countersign.store import tables as t
-from countersign.store.trail import entry_of, row_of
+from countersign.store.trail import COLUMNS, entry_of, row_of
 
 SILENT: Final = {
     # Columns that say nothing of what happened: orders of writing, when a row was made, what is searched by.
@@ -196,9 +196,8 @@ def _whose(table: Table, row: dict[str, Any]) -> tuple[str | None, int | None]:
 async def _a_trail(connection: AsyncConnection, luck: random.Random) -> list[AuditEntry]:
     e = t.audit_entry.c
     ids = sorted(map(str, await connection.scalars(select(t.initiative.c.id))))
-    columns = [one for one in t.audit_entry.columns if one.name != "position"]
     rows = await connection.execute(
-        select(*columns).where(e.initiative_id == luck.choice(ids)).order_by(e.sequence)
+        select(*COLUMNS).where(e.initiative_id == luck.choice(ids)).order_by(e.sequence)
     )
     return [entry_of(dict(row)) for row in rows.mappings()]
 
