@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -87,19 +87,35 @@ def seal(
     return AuditEntry(**fields, hash=entry_hash(fields))
 
 
-def chain_faults(entries: Iterable[AuditEntry], *, after: AuditEntry | None = None) -> list[str]:
-    """What is wrong with a run of one initiative's entries: altered, missing, added or reordered ones, by sequence."""
-    faults: list[str] = []
+class Break(NamedTuple):
+    """Where a trail is no chain: an entry, the sequence that was due there, and what is wrong with the entry."""
+
+    sequence: int
+    due: int
+    problem: str
+
+
+DISCONTINUED: Final = "does not continue the entry before it"
+ALTERED: Final = "was altered"
+
+
+def breaks(entries: Iterable[AuditEntry], *, after: AuditEntry | None = None) -> Iterator[Break]:
+    """Where a run of one initiative's entries is no chain: altered, missing, added or reordered ones, in order."""
     sequence, previous = (after.sequence, after.hash) if after else (0, GENESIS)
     for entry in entries:
-        if entry.sequence != sequence + 1:
-            faults.append(f"entry {entry.sequence} follows {sequence}")
+        due = sequence + 1
+        if entry.sequence != due:
+            yield Break(entry.sequence, due, f"follows {sequence}")
         if entry.previous != previous:
-            faults.append(f"entry {entry.sequence} does not continue the entry before it")
+            yield Break(entry.sequence, due, DISCONTINUED)
         if entry.hash != entry_hash(entry.model_dump()):
-            faults.append(f"entry {entry.sequence} was altered")
+            yield Break(entry.sequence, due, ALTERED)
         sequence, previous = entry.sequence, entry.hash
-    return faults
+
+
+def chain_faults(entries: Iterable[AuditEntry], *, after: AuditEntry | None = None) -> list[str]:
+    """The :func:`breaks` of a run of entries, in sentences."""
+    return [f"entry {one.sequence} {one.problem}" for one in breaks(entries, after=after)]
 
 
 def head(entries: Sequence[AuditEntry]) -> str:

@@ -184,15 +184,11 @@ _OFTEN_LATER: Final = frozenset({"payment_instruction"})
 
 def _chain(trail: str, entries: Sequence[AuditEntry]) -> Iterator[Fault]:
     """Entries that were altered, are missing, or do not continue the one before."""
-    sequence, previous = 0, audit.GENESIS
-    for entry in entries:
-        if entry.sequence != sequence + 1:
-            yield Fault(trail, sequence + 1, "audit_entry", f"entry {entry.sequence} follows {sequence}")
-        elif entry.previous != previous:
-            yield Fault(trail, entry.sequence, "audit_entry", "it does not continue the entry before it")
-        if entry.hash != audit.entry_hash(entry.model_dump()):
-            yield Fault(trail, entry.sequence, "audit_entry", "it was altered")
-        sequence, previous = entry.sequence, entry.hash
+    for one in audit.breaks(entries):
+        if one.problem == audit.ALTERED or one.sequence == one.due:
+            yield Fault(trail, one.sequence, "audit_entry", f"it {one.problem}")
+        elif one.problem != audit.DISCONTINUED:  # it cannot, where another was due
+            yield Fault(trail, one.due, "audit_entry", f"entry {one.sequence} {one.problem}")
 
 
 def _differences(trail: str, table: str, due: Rows, there: Rows) -> Iterator[Fault]:
