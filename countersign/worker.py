@@ -15,6 +15,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from countersign.activities.agreements import Agreements
+from countersign.activities.archive import Archiving
 from countersign.activities.budgets import Budgets
 from countersign.activities.checkpoints import Checkpoints, Cosigning
 from countersign.activities.deadlines import working_day_deadlines
@@ -25,11 +26,15 @@ from countersign.activities.record import Recording
 from countersign.activities.signing import Signing
 from countersign.domain.agreement import ProgrammeAgreement
 from countersign.domain.agreement_file import read
+from countersign.runtime.archive import Press
+from countersign.runtime.build import build_id
+from countersign.runtime.payload_codec import configured
 from countersign.runtime.settings import Settings
-from countersign.runtime.temporal import connect, schedule_checkpoints
+from countersign.runtime.temporal import connect, schedule_audit
 from countersign.store import agreements, budgets
 from countersign.store.session import Database
 from countersign.workflows import options
+from countersign.workflows.archive import ArchiveWorkflow
 from countersign.workflows.checkpoints import CheckpointWorkflow
 from countersign.workflows.initiative import InitiativeWorkflow
 
@@ -60,6 +65,7 @@ def workers(
                 signing.countersign_position,
                 Cosigning(signing, settings.checkpoints).cosign_checkpoint,
             ],
+            build_id=build_id(),
             graceful_shutdown_timeout=SHUTDOWN_GRACE,
         )
         for directorate in served
@@ -79,21 +85,24 @@ def workers(
             Budgets(database, client).offer_money,
         ]
         checkpoints = Checkpoints(database, agreement)
+        archiving = Archiving(database, client, agreement.id, Press(configured(settings)).pack)
         made.append(
             Worker(
                 client,
                 task_queue=settings.task_queue,
-                workflows=[InitiativeWorkflow, CheckpointWorkflow],
+                workflows=[InitiativeWorkflow, CheckpointWorkflow, ArchiveWorkflow],
                 activities=[
                     *local,
                     checkpoints.make_checkpoint,
                     checkpoints.order_cosigning,
                     checkpoints.keep_cosignature,
+                    archiving.archive_histories,
                 ],
                 workflow_runner=SandboxedWorkflowRunner(restrictions=SANDBOX)
                 if settings.sandbox
                 else UnsandboxedWorkflowRunner(),
                 max_cached_workflows=settings.workflow_cache,
+                build_id=build_id(),
                 graceful_shutdown_timeout=SHUTDOWN_GRACE,
             )
         )
@@ -119,7 +128,12 @@ async def running(client: Client, settings: Settings) -> AsyncIterator[None]:
         if settings.serve_initiatives:
             # Whatever changed since, whether in the file or while nobody was there to say so.
             await Budgets(database, client).offer_money(agreement.id)
-            await schedule_checkpoints(client, settings.task_queue, settings.checkpoint_minutes)
+            await schedule_audit(
+                client,
+                settings.task_queue,
+                checkpoints=settings.checkpoint_minutes,
+                archive=settings.archive_minutes,
+            )
         async with AsyncExitStack() as stack:
             for worker in workers(client, database, agreement, settings):
                 await stack.enter_async_context(worker)

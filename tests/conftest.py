@@ -33,8 +33,9 @@ UI = "http://ui.countersign.example:8233"
 PORTAL = "https://countersign.example"
 """An origin that browsers reach over TLS, for an application in the tests' own process."""
 
-# A checkpoint is made where a test asks for one.
+# A checkpoint is made, and a history archived, where a test asks for it.
 os.environ["COUNTERSIGN_CHECKPOINT_MINUTES"] = "0"
+os.environ["COUNTERSIGN_ARCHIVE_MINUTES"] = "0"
 
 # Deployments run workflow code without the sandbox; what they run has passed these tests in it.
 os.environ["COUNTERSIGN_SANDBOX"] = "true"

@@ -17,13 +17,22 @@ from countersign.api.errors import Problem, documented
 from countersign.api.schemas import AuditPage, FoundEntry, HistoryView, Page
 from countersign.domain.audit import rfc3339
 from countersign.domain.facts import ACTIONS
-from countersign.store import initiatives, mandates, statements, trail
+from countersign.store import histories, initiatives, mandates, statements, trail
 from countersign.store.trail import Place
 
 router = APIRouter(tags=["audit"])
 
-KNOWN: Final = frozenset({*ACTIONS, mandates.GIVEN, mandates.REVOKED, statements.IMPORTED})
+KNOWN: Final = frozenset(
+    {*ACTIONS, mandates.GIVEN, mandates.REVOKED, statements.IMPORTED, histories.ARCHIVED}
+)
 """Every action there is."""
+
+Actor = Annotated[
+    str | None,
+    Query(pattern=r"^[\x21-\x7e]{1,300}$", description="Who did it, as `il/il-head`, or `system`."),
+]
+From = Annotated[AwareDatetime | None, Query(alias="from", description="From this instant on.")]
+To = Annotated[AwareDatetime | None, Query(alias="to", description="Up to, and not at, this instant.")]
 
 _CURSOR: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z)\.(\d{1,18})")
 
@@ -57,18 +66,13 @@ class Wanted:
 
 async def wanted(
     record: Record,
-    actor: Annotated[
-        str | None,
-        Query(pattern=r"^[\x21-\x7e]{1,300}$", description="Who did it, as `il/il-head`, or `system`."),
-    ] = None,
+    actor: Actor = None,
     action: Annotated[str | None, Query(max_length=60, description="Such as `message.refused`.")] = None,
     initiative: Annotated[
         str | None, Query(pattern=r"^[A-Za-z0-9-]{1,60}$", description="An id or a reference.")
     ] = None,
-    since: Annotated[AwareDatetime | None, Query(alias="from", description="From this instant on.")] = None,
-    until: Annotated[
-        AwareDatetime | None, Query(alias="to", description="Up to, and not at, this instant.")
-    ] = None,
+    since: From = None,
+    until: To = None,
 ) -> Wanted:
     """What the query asks for."""
     if action is not None and action not in KNOWN:
@@ -122,14 +126,35 @@ async def search(
 )
 async def read_history(
     here: Here,
+    record: Record,
     request: Request,
+    actor: Actor = None,
+    action: Annotated[
+        str | None,
+        Query(max_length=60, description="A message or an activity, as `sign_off`; `timer`, `run`."),
+    ] = None,
+    since: From = None,
+    until: To = None,
     form: Annotated[Literal["sentences", "temporal-json"], Query(alias="format")] = "sentences",
 ) -> HistoryView | Response:
-    """The workflow history, all runs after each other, each sentence with its event ids."""
-    runs = await history.runs(request.app.state.temporal, request.app.state.codec, here.id)
+    """The workflow history, all runs after each other, each sentence with its event ids.
+
+    As Temporal's own JSON it is whole, whatever is asked for.
+    """
+    runs = await history.runs(request.app.state.temporal, request.app.state.codec, record, here.id)
     if form == "temporal-json":
         return Response(history.as_temporal_json(runs), media_type="application/json")
-    return HistoryView(items=[sentence for run in runs for sentence in history.sentences(run)])
+    told = (sentence for run in runs for sentence in history.sentences(run))
+    return HistoryView(
+        items=[
+            one
+            for one in told
+            if (actor is None or one.actor == actor)
+            and (action is None or one.action == action)
+            and (since is None or one.at >= since)
+            and (until is None or one.at < until)
+        ]
+    )
 
 
 async def _trail_of(record: Record, initiative: str) -> str:

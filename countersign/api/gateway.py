@@ -28,6 +28,7 @@ from countersign.domain.matter import Caller, SignOff
 from countersign.store import initiatives, trail
 from countersign.store.roles import Reader
 from countersign.store.session import Database
+from countersign.workflows.archive import ARCHIVE, COMPLETE, ArchiveWorkflow, Swept
 from countersign.workflows.checkpoints import CHECKPOINTS, CheckpointWorkflow
 from countersign.workflows.initiative import InitiativeWorkflow
 from countersign.workflows.messages import Answer, Begin, Receipt, Submit
@@ -104,6 +105,29 @@ class Gateway:
         with suppress(TimeoutError, WorkflowFailureError):
             async with asyncio.timeout(PATIENCE):
                 await self._client.get_workflow_handle(f"{CHECKPOINTS}/asked").result()
+
+    async def archive(self, *, complete: bool) -> Swept | None:
+        """Have the histories of all runs that have ended archived, and wait a while for it; none while it goes on.
+
+        Raises:
+            Problem: ``unavailable``, when Temporal does not answer.
+        """
+        identifier = f"{COMPLETE if complete else ARCHIVE}/asked"
+        await _bounded(
+            lambda: self._client.start_workflow(
+                ArchiveWorkflow.run,
+                complete,
+                id=identifier,
+                task_queue=self._task_queue,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            )
+        )
+        handle = self._client.get_workflow_handle(identifier, result_type=Swept)
+        with suppress(TimeoutError, WorkflowFailureError):
+            async with asyncio.timeout(PATIENCE):
+                swept: Swept = await handle.result()
+                return swept
+        return None
 
     async def tell(self, initiative: str, update: Any, command: Command | SignOff) -> Answer:
         """Send a message and wait for its durable answer.

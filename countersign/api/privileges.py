@@ -214,6 +214,7 @@ MATRIX: Final[tuple[Privilege, ...]] = (
     _row("ffff-yf", "GET", "/audit", "the trail of the programme"),
     _row("ffff-yf", "GET", "/audit/checkpoint", "the last signed checkpoint of the log"),
     _row("ffff-yf", "POST", "/audit/checkpoint", "have a checkpoint made and signed"),
+    _row("ffff-yf", "POST", "/audit/archive", "have the histories of ended runs archived"),
     _row("ffff-yf", "GET", "/audit/proofs/{sequence}", "that an entry is in the log"),
     _row("ffff-yf", "GET", f"{_OF}/audit/{{number}}/proof", "that an entry of a trail is in the log"),
     _row("ffff-yf", "GET", "/audit/consistency", "that the log only grew"),

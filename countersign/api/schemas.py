@@ -354,11 +354,17 @@ class FoundEntry(BaseModel):
 
 
 class HistorySentence(BaseModel):
-    """What a workflow history says, with the events that say so."""
+    """What a workflow history says, with the events that say so.
+
+    ``action`` is the name of the message or the activity that it is about, ``timer`` or ``run``; ``actor`` is who sent
+    the message.
+    """
 
     run: str
     events: list[int]
     at: datetime
+    action: str
+    actor: str | None = None
     sentence: str
 
 

@@ -75,6 +75,31 @@ async def make(record: Record, workflows: Workflows) -> CheckpointView:
         return _view(await log.checkpoint(connection, await log.size(connection)))
 
 
+class ArchiveView(BaseModel):
+    """What was archived; ``missing`` are the initiatives with a run that is neither archived nor in Temporal any more.
+
+    While it goes on, ``is_done`` is false and nothing is known yet.
+    """
+
+    is_done: bool
+    archived: int
+    missing: list[str]
+
+
+@router.post("/audit/archive", responses=documented("unauthenticated", "forbidden", "unavailable"))
+async def archive(
+    workflows: Workflows,
+    complete: Annotated[
+        bool, Query(description="Ask for every initiative, and find what is missing.")
+    ] = False,
+) -> ArchiveView:
+    """Archive the workflow histories of all runs that have ended, as is done every few minutes anyway."""
+    swept = await workflows.archive(complete=complete)
+    if swept is None:
+        return ArchiveView(is_done=False, archived=0, missing=[])
+    return ArchiveView(is_done=True, archived=swept.archived, missing=list(swept.missing))
+
+
 @router.get("/audit/proofs/{sequence}", responses=documented("unauthenticated", "forbidden", "not_found"))
 async def prove(
     sequence: Annotated[int, Path(ge=0, le=2**53, description="Which leaf of the log, counted from 0.")],

@@ -41,6 +41,11 @@ class FileFormat(StrEnum):
     JSONL = "jsonl"
 
 
+SinceOption = Annotated[
+    str | None, typer.Option("--from", help="From then on: 2027-01-31, or 2027-01-31T09:30 (UTC).")
+]
+UntilOption = Annotated[str | None, typer.Option("--to", help="Up to then, and not at it.")]
+
 audit = typer.Typer(no_args_is_help=True, help="Read the audit trail.")
 
 _PAGE: Final = 1000  # entries; the most that the API gives at once
@@ -60,18 +65,25 @@ def history(
         bool,
         typer.Option("--temporal-json", help="Temporal's own JSON, as its tools and its replayer read it."),
     ] = False,
+    actor: Annotated[str | None, typer.Option(help="Only what somebody sent, as `il/il-head`.")] = None,
+    action: Annotated[
+        str | None, typer.Option(help="Only a message or activity, as `sign_off`; `timer`, `run`.")
+    ] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
     home: HomeOption = DEFAULT_HOME,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Tell the workflow history in sentences. On the embedded default, if nobody is named, to an auditor."""
+    wanted = {"actor": actor, "action": action, "from": _instant_of(since), "to": _instant_of(until)}
     with calling(home, url, name, as_json or temporal_json, otherwise=an_auditor) as caller:
         path = initiative_path(initiative, "/history")
         if temporal_json:
             # As it came: whoever compares it with what Temporal gives out must find the same bytes.
             sys.stdout.write(caller.call("GET", path, parameters={"format": "temporal-json"}).text + "\n")
             return
-        told = caller.get(path)
+        told = caller.get(path, **{key: value for key, value in wanted.items() if value is not None})
     if as_json:
         print_json(told)
         return
@@ -117,10 +129,8 @@ def search(
     initiative: Annotated[
         str | None, typer.Option(metavar="ID", help="On one initiative: its id, or its reference.")
     ] = None,
-    since: Annotated[
-        str | None, typer.Option("--from", help="From then on: 2027-01-31, or 2027-01-31T09:30 (UTC).")
-    ] = None,
-    until: Annotated[str | None, typer.Option("--to", help="Up to then, and not at it.")] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many entries.")] = 100,
     cursor: Annotated[str | None, typer.Option(help="Go on from the end of an earlier search.")] = None,
     file_format: Annotated[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -29,14 +30,17 @@ from countersign.runtime.embedded.home import Home
 if TYPE_CHECKING:
     from countersign.domain.agreement import ProgrammeAgreement
     from countersign.domain.checkpoint import SignedCheckpoint
-    from countersign.runtime.verification import Verified, Watch
+    from countersign.runtime.verification import Archive, Verified, Watch
+
+_ARCHIVED_WITHIN: Final = timedelta(days=2)
+"""After that the history of whatever is over has to be in the archive; once a day it is looked for what is missing."""
 
 _DATABASE: Final = "COUNTERSIGN_DATABASE_URL"
 
 
 def register(_: typer.Typer) -> None:
     """Add these to the commands of ``countersign audit``."""
-    for command in (checkpoint, verify):
+    for command in (archive, checkpoint, verify):
         audit.command()(command)
 
 
@@ -70,6 +74,30 @@ def checkpoint(
         say(f"{output}: {found['size']:,} entries, made {instant(found['made_at'])}, signed by {sides}")
 
 
+def archive(
+    complete: Annotated[
+        bool, typer.Option("--complete", help="Ask for every initiative, and find what is missing.")
+    ] = False,
+    name: AsOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Have the workflow histories of all runs that have ended archived now. It ends with 1 when any is missing."""
+    with calling(home, url, name, as_json, otherwise=an_auditor) as caller:
+        found = caller.post(f"/audit/archive?complete={str(complete).lower()}")
+    if as_json:
+        print_json(found)
+    elif not found["is_done"]:
+        say("It is under way; ask again in a while.")
+    else:
+        say(f"{found['archived']:,} archived.")
+        for initiative in found["missing"]:
+            say(f"A run of {initiative} is neither archived nor in Temporal any more.", style="red")
+    if found["missing"]:
+        raise typer.Exit(Status.NOT_DONE)
+
+
 def verify(
     since: Annotated[
         Path | None,
@@ -81,17 +109,24 @@ def verify(
         Path | None,
         typer.Option(help="The agreement file with every side's public keys. (default: that of the home)"),
     ] = None,
+    replay: Annotated[
+        bool,
+        typer.Option(
+            "--replay", help="Replay every archived history, too: slow, and needs the payload keys."
+        ),
+    ] = False,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Verify the whole record: every trail, what follows from it, every document, the log, and who signed it.
+    """Verify the whole record: trails, what follows from them, documents, histories, the log, and who signed it.
 
     On the database of COUNTERSIGN_DATABASE_URL, with a login that may read all of it, or else of the system that runs
     on the home. It ends with 1 when anything is not as it has to be, and names it.
     """
-    url, terms = _record(home, agreement)
+    url, terms, keys = _record(home, agreement)
     kept = None if since is None else _kept(since)
-    found = asyncio.run(_verify(url, terms, kept, quiet=as_json))
+    archive = _archive(keys, replay)
+    found = asyncio.run(_verify(url, terms, kept, archive, quiet=as_json))
     if as_json:
         print_json(_view(found))
     else:
@@ -101,7 +136,12 @@ def verify(
 
 
 async def _verify(
-    url: str, agreement: ProgrammeAgreement, since: SignedCheckpoint | None, *, quiet: bool
+    url: str,
+    agreement: ProgrammeAgreement,
+    since: SignedCheckpoint | None,
+    archive: Archive,
+    *,
+    quiet: bool,
 ) -> Verified:
     from countersign.runtime.verification import verify as verified
     from countersign.store.session import Database, RecordAway
@@ -113,7 +153,7 @@ async def _verify(
         with Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as bars:
             async with database.transaction() as connection:
                 await at_one_moment(connection)
-                return await verified(connection, agreement, since=since, watch=_watch(bars))
+                return await verified(connection, agreement, since=since, archive=archive, watch=_watch(bars))
     except RecordAway as problem:
         raise Failure(f"the database does not answer: {problem}") from problem
     finally:
@@ -131,8 +171,24 @@ def _watch(bars: Progress) -> Watch:
     return watch
 
 
-def _record(home: Path, agreement: Path | None) -> tuple[str, ProgrammeAgreement]:
-    """The database, and the agreement with the public keys."""
+def _archive(keys: Path | None, replay: bool) -> Archive:
+    """How histories are verified: opened where the keys are at hand."""
+    from countersign.runtime.payload_keys import KeyRingFault, read
+    from countersign.runtime.verification import Archive
+
+    over_since = datetime.now(UTC) - _ARCHIVED_WITHIN
+    if keys is None or (not replay and not keys.exists()):
+        if replay:
+            raise Failure("to replay histories takes COUNTERSIGN_PAYLOAD_KEYS", Status.USAGE)
+        return Archive(over_since=over_since)
+    try:
+        return Archive(keys=read(keys), replay=replay, over_since=over_since)
+    except KeyRingFault as problem:
+        raise Failure(str(problem), Status.USAGE) from None
+
+
+def _record(home: Path, agreement: Path | None) -> tuple[str, ProgrammeAgreement, Path | None]:
+    """The database, the agreement with the public keys, and where the payload keys are."""
     from countersign.domain.agreement_file import AgreementFaults, read
 
     if os.environ.get(_DATABASE):
@@ -140,12 +196,14 @@ def _record(home: Path, agreement: Path | None) -> tuple[str, ProgrammeAgreement
 
         settings = settings_and_logs()
         url, file = settings.database_url, agreement or settings.agreement
+        keys = settings.payload_keys
     else:
         here = Home(home)
         endpoints = here.endpoints()
         url, file = endpoints.audit_database_url, agreement or endpoints.agreement
+        keys = here.payload_keys
     try:
-        return url, read(file.read_text(encoding="utf-8"))
+        return url, read(file.read_text(encoding="utf-8")), keys
     except OSError as problem:
         raise Failure(f"{file} cannot be read: {problem.strerror}", Status.USAGE) from None
     except AgreementFaults as problem:
@@ -172,6 +230,7 @@ def _view(found: Verified) -> dict[str, Any]:
         "entries": found.entries,
         "log": {"size": found.size, "to_come": found.to_come, "signed": found.signed},
         "checkpoints": found.checkpoints,
+        "histories": {"archived": found.histories, "unread": found.unread},
     }
 
 
@@ -179,6 +238,9 @@ def _tell(found: Verified) -> None:
     say(
         f"{found.entries:,} entries, {found.size:,} of them in the log, {found.signed:,} signed by every side."
     )
+    if found.histories:
+        unread = f"; {found.unread:,} of them by their hash alone, without the keys" if found.unread else ""
+        say(f"{found.histories:,} archived histories were held against the trails{unread}.")
     if not found.faults:
         say("Nothing was altered, taken away, added or moved.")
         return

@@ -26,6 +26,9 @@ from countersign.domain.proposal import ProposalSummary
 from countersign.domain.schedule import ReportKind
 from countersign.domain.stage import Stage
 
+UNKNOWN: Final = "unknown"
+"""The actor of a message that does not say who sent it."""
+
 
 class Submitted(Fact):
     action = "initiative.submitted"
@@ -447,14 +450,15 @@ class RecordRedacted(Fact):
     """Long after the end: the people in these documents were redacted, and stay so. Their hashes are those of before.
 
     ``kept`` names them, too, and is left as it was, as another initiative's record needs it. ``attachments`` are those
-    whose content was erased. ``years`` after ``ended_at`` this was due, by the rule of ``directorate`` or, without one,
-    of the programme.
+    whose content was erased, ``histories`` the runs whose archived history was. ``years`` after ``ended_at`` this was
+    due, by the rule of ``directorate`` or, without one, of the programme.
     """
 
     action = "record.redacted"
     documents: tuple[str, ...]
     kept: tuple[str, ...] = ()
     attachments: tuple[str, ...] = ()
+    histories: tuple[str, ...] = ()
     ended_at: datetime
     years: int
     directorate: str | None = None

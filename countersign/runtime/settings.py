@@ -161,6 +161,10 @@ class Settings(BaseSettings):
     checkpoint_minutes: int = Field(default=60, ge=0)
     """How often a checkpoint of the log is made, by whoever carries the initiatives; 0 for on demand only."""
 
+    archive_minutes: int = Field(default=10, ge=0)
+    """How often the histories of runs that have ended are archived, by whoever carries the initiatives; with it, once a
+    day it is looked for any that is missing. 0 for on demand only."""
+
     payment_outbox: Path | None = None
     """A directory in which each directorate that this worker serves has its own, ``<directorate>/``, with the files for
     its bank (``pain.001``). Unset, instructions are put on record and nothing else. With it, the worker needs the

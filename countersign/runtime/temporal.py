@@ -40,6 +40,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from countersign.runtime.payload_codec import UNENCRYPTED, KeylessCodec, PayloadRefused, configured
 from countersign.runtime.settings import Settings
+from countersign.workflows.archive import ARCHIVE, COMPLETE, ArchiveWorkflow
 from countersign.workflows.checkpoints import CHECKPOINTS, CheckpointWorkflow
 from countersign.workflows.messages import Unencrypted
 from countersign.workflows.options import AREA, STAGE
@@ -115,25 +116,36 @@ async def connect(settings: Settings, *, converter: DataConverter | None = None,
     )
 
 
-async def schedule_checkpoints(client: Client, task_queue: str, minutes: int) -> None:
-    """Have a checkpoint of the log made every so many minutes; none does away with it. Done again, it changes nothing.
+async def schedule_audit(client: Client, task_queue: str, *, checkpoints: int, archive: int) -> None:
+    """Have checkpoints of the log made and histories archived, each every so many minutes; none does away with it.
+
+    Done again, it changes nothing. What is missing in the archive is looked for once a day.
 
     Raises:
         RPCError: Temporal refused, or did not answer.
     """
-    handle = client.get_schedule_handle(CHECKPOINTS)
-    if minutes == 0:
+    # One that waits for a side's worker, or has much to do, takes in what the next would have.
+    check = ScheduleActionStartWorkflow(CheckpointWorkflow.run, id=CHECKPOINTS, task_queue=task_queue)
+    await _schedule(client, CHECKPOINTS, check, timedelta(minutes=checkpoints))
+    sweep = ScheduleActionStartWorkflow(ArchiveWorkflow.run, False, id=ARCHIVE, task_queue=task_queue)
+    await _schedule(client, ARCHIVE, sweep, timedelta(minutes=archive))
+    complete = ScheduleActionStartWorkflow(ArchiveWorkflow.run, True, id=COMPLETE, task_queue=task_queue)
+    await _schedule(client, COMPLETE, complete, timedelta(days=1 if archive else 0))
+
+
+async def _schedule(client: Client, name: str, action: ScheduleActionStartWorkflow, every: timedelta) -> None:
+    handle = client.get_schedule_handle(name)
+    if not every:
         with suppress(RPCError):
             await handle.delete()
         return
     wanted = Schedule(
-        action=ScheduleActionStartWorkflow(CheckpointWorkflow.run, id=CHECKPOINTS, task_queue=task_queue),
-        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timedelta(minutes=minutes))]),
-        # One that waits for a side's worker takes in what the next would have.
+        action=action,
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)]),
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP),
     )
     try:
-        await client.create_schedule(CHECKPOINTS, wanted)
+        await client.create_schedule(name, wanted)
     except ScheduleAlreadyRunningError:
         await handle.update(lambda _: ScheduleUpdate(wanted))
 

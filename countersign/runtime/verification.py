@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from countersign.activities.notes import signed_by
 from countersign.activities.signing import decision_faults
+from countersign.domain import crosscheck
 from countersign.domain.agreement import ProgrammeAgreement, SigningKey
+from countersign.domain.audit import AuditEntry
 from countersign.domain.checkpoint import SignedCheckpoint, origin_of
 from countersign.domain.verification import Fault
+from countersign.runtime import replaying
+from countersign.runtime.archive import HistoryLost, Reading
+from countersign.runtime.build import build_id
+from countersign.runtime.payload_keys import KeyRing
+from countersign.store import archive_check
 from countersign.store import verification as stored
+from countersign.store.histories import Kept
+from countersign.store.trail import entries_from
 from countersign.store.verification import Logged
 
 Watch = Callable[[str, int, int], None]
@@ -25,7 +36,8 @@ class Verified:
     """What was verified, and what is wrong: nothing, where there are no ``faults``.
 
     ``size`` is that of the log and ``to_come`` how many entries are not in it yet. ``checkpoints`` were looked at, and
-    ``signed`` is the size of the last one that every side has signed.
+    ``signed`` is the size of the last one that every side has signed. ``unread`` are those of the ``histories`` in the
+    archive that only their hashes were held against, as nobody gave the keys.
     """
 
     faults: list[Fault] = field(default_factory=list)
@@ -34,6 +46,20 @@ class Verified:
     to_come: int = 0
     checkpoints: int = 0
     signed: int = 0
+    histories: int = 0
+    unread: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """How histories are verified: ``keys`` open them, ``replay`` has the workflow's code come to each entry again.
+
+    What was over by ``over_since`` has to be archived.
+    """
+
+    keys: KeyRing | None = None
+    replay: bool = False
+    over_since: datetime | None = None
 
 
 def _unwatched(_: str, __: int, ___: int) -> None:
@@ -45,12 +71,13 @@ async def verify(
     agreement: ProgrammeAgreement,
     *,
     since: SignedCheckpoint | None = None,
+    archive: Archive = Archive(),
     watch: Watch = _unwatched,
 ) -> Verified:
     """Verify all of it, on a connection that reads it :func:`at one moment <stored.at_one_moment>`.
 
     ``agreement`` has the sides' public keys. ``since`` is a checkpoint that somebody kept: the log has to
-    begin with it still.
+    begin with it still. ``archive`` says how the histories are to be held against the trails.
     """
     found = Verified()
     total = await stored.count(connection)
@@ -63,6 +90,7 @@ async def verify(
     async for fault in stored.mandate_faults(connection):
         found.faults.append(fault)
     await _decisions(connection, agreement, found)
+    await _histories(connection, archive, found, watch)
     await _log(connection, agreement, since, found, watch, total)
     return found
 
@@ -76,6 +104,51 @@ async def _decisions(connection: AsyncConnection, agreement: ProgrammeAgreement,
             Fault(trail, sequence, "document", f"a joint decision does not hold: {problem}")
             for problem in decision_faults(decision, agreement.signing_key, agreement.directorate_ids)
         ]
+
+
+async def _histories(connection: AsyncConnection, archive: Archive, found: Verified, watch: Watch) -> None:
+    """The archive against what the trail says of it, and every history against the trail of its initiative."""
+    found.faults += [fault async for fault in archive_check.row_faults(connection)]
+    if archive.over_since is not None:
+        found.faults += [fault async for fault in archive_check.missing(connection, archive.over_since)]
+    total = await archive_check.count(connection)
+    async for initiative, runs in archive_check.by_initiative(connection):
+        found.histories += len(runs)
+        found.faults += archive_check.chain_faults(initiative, runs)
+        if archive.keys is None:
+            found.unread += sum(one.content is not None for one in runs)
+        elif all(one.content is not None for one in runs):
+            entries = await entries_from(connection, initiative)
+            faults = [one async for one in _agreeing(initiative, entries, runs, archive.keys, archive.replay)]
+            # One change in a trail shows at every later event.
+            found.faults += faults[:_SHOWN]
+        watch("histories", found.histories, total)
+
+
+async def _agreeing(
+    initiative: str, entries: Sequence[AuditEntry], runs: Sequence[Kept], keys: KeyRing, replay: bool
+) -> AsyncIterator[Fault]:
+    reading = Reading(keys)
+    told: list[crosscheck.Told] = []
+    for one in runs:
+        try:
+            told.append(crosscheck.read(one.run.run_id, json.loads(reading.read(one))))
+        except (HistoryLost, ValueError) as problem:
+            yield Fault(initiative, None, crosscheck.TABLE, f"run {one.run.run_id} cannot be read: {problem}")
+    if len(told) < len(runs):
+        return
+    for fault in crosscheck.faults(initiative, entries, told):
+        yield fault
+    if replay:
+        builds = dict.fromkeys(build for one in runs for build in one.run.builds)
+        made_by = f"made by {', '.join(builds) or 'nobody knows what'}; this is {build_id()}"
+        found = await replaying.replayed([reading.history(one) for one in runs])
+        for fault in replaying.faults(initiative, entries, found, made_by):
+            yield fault
+
+
+_SHOWN: Final = 5
+"""How many faults between a trail and its histories are told."""
 
 
 async def _log(

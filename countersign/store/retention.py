@@ -17,7 +17,7 @@ from countersign.domain.payment_facts import CommitmentsReleased
 from countersign.domain.projection import event_of
 from countersign.domain.retention import Rule
 from countersign.domain.stage import TERMINAL, Stage
-from countersign.store import agreements, books
+from countersign.store import agreements, books, histories
 from countersign.store import tables as t
 from countersign.store.session import Database
 
@@ -44,7 +44,7 @@ class Due:
 async def due(connection: AsyncConnection, now: datetime) -> list[Due]:
     """What is over, has been kept for as long as its rules say, and is not redacted yet; the longest due first."""
     i = t.initiative.c
-    found = await _bound(connection, i.stage_since < now, _is_over(), ~_is_redacted(i.id))
+    found = await _bound(connection, i.stage_since < now, is_over(), ~_is_redacted(i.id))
     return sorted((one for one in found if one.due_at <= now), key=lambda one: (one.due_at, one.id))
 
 
@@ -68,13 +68,15 @@ async def redact(
         if await connection.scalar(select(_is_redacted(t.initiative.c.id)).where(here)):
             return None
         (found,) = await _bound(connection, here)
-        if not await connection.scalar(select(_is_over()).where(here)):
+        if not await connection.scalar(select(is_over()).where(here)):
             raise RuleBroken("stage_closed", f"{found.reference} is {found.stage} and not over")
         if found.due_at > at:
             raise RuleBroken("not_due", f"{found.reference} is kept until {found.due_at:%Y-%m-%d}")
         fact = await _redact(connection, found, at)
         attachments = await _erase(connection, initiative, at, erase)
-        fact = fact.model_copy(update={"attachments": attachments})
+        # They name everybody who ever sent a message.
+        gone = await histories.erase(connection, initiative, at)
+        fact = fact.model_copy(update={"attachments": attachments, "histories": gone})
         happened = Happened(fact)
         entry = await books.append(connection, initiative, fact.action, by, at, happened.body())
         told = event_of(entry, found.reference)
@@ -176,7 +178,7 @@ def _due(row: Any, by: Rule) -> Due:
     )
 
 
-def _is_over() -> ColumnElement[bool]:
+def is_over() -> ColumnElement[bool]:
     """Whether an initiative's workflow has nothing left to do.
 
     It is in a terminal stage, nobody is waited for, nothing is before the directorates, and money that the stage kept

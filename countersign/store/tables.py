@@ -556,3 +556,24 @@ once = Table(
     Column("expires_at", _INSTANT, nullable=False, index=True),
     comment="What counts the first time it comes: sign-ins that were begun, and what issuers say of ended ones.",
 )
+
+workflow_history = Table(
+    "workflow_history",
+    metadata,
+    Column("run_id", Uuid(as_uuid=False), primary_key=True),
+    Column("initiative_id", Uuid(as_uuid=False), nullable=False),
+    Column("continued_from", Uuid(as_uuid=False)),
+    Column("continued_to", Uuid(as_uuid=False)),
+    Column("status", String(40), nullable=False),
+    Column("started_at", _INSTANT, nullable=False),
+    Column("closed_at", _INSTANT, nullable=False),
+    Column("events", Integer, nullable=False),
+    Column("builds", ARRAY(Text), nullable=False),
+    Column("content_hash", String(71), nullable=False),
+    Column("sealed_hash", String(71), nullable=False),
+    Column("content", LargeBinary),
+    Column("erased_at", _INSTANT),
+    CheckConstraint("(content IS NULL) = (erased_at IS NOT NULL)", name="kept_or_erased"),
+    Index("ix_workflow_history_initiative_id_started_at", "initiative_id", "started_at"),
+    comment="The archive: the workflow history of every run that has ended, compressed and sealed.",
+)

@@ -53,7 +53,7 @@ async def trails(
     terms = Agreements()
     yield 0, [one async for one in terms.load(connection, only)]
     ids = await _ids(connection) if only is None else [only]
-    for some in _batched(ids):
+    for some in batched(ids, BATCH):
         entries = await _entries(connection, some)
         records = await _records(connection, some)
         found = [
@@ -75,9 +75,10 @@ async def _title_faults(connection: AsyncConnection, ids: Sequence[str]) -> Asyn
         yield Fault(str(identifier), None, "initiative", "row says another title")
 
 
-def _batched(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(ids), BATCH):
-        yield ids[start : start + BATCH]
+def batched(ids: Sequence[str], number: int) -> Iterator[Sequence[str]]:
+    """So many of them at a time."""
+    for start in range(0, len(ids), number):
+        yield ids[start : start + number]
 
 
 class Agreements:

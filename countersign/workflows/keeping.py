@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError
@@ -44,7 +44,7 @@ from countersign.domain.commands import (
 )
 from countersign.domain.decision import position_document
 from countersign.domain.errors import RuleBroken
-from countersign.domain.facts import Happened, MessageRefused, PositionReached
+from countersign.domain.facts import UNKNOWN, Happened, MessageRefused, PositionReached
 from countersign.domain.funding import FundingAgreements
 from countersign.domain.funding_agreement import amended_basis, basis
 from countersign.domain.initiative import InitiativeState, entries_for, replay
@@ -55,9 +55,6 @@ from countersign.workflows import options
 from countersign.workflows.messages import Answer
 
 T = TypeVar("T")
-
-UNKNOWN: Final = "unknown"
-"""The actor of a message that does not say who sent it."""
 
 Rule = Callable[[InitiativeState, datetime], list[Happened]]
 

@@ -29,6 +29,13 @@ LOG: Final[dict[str, Any]] = {
     "retry_policy": RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1)),
 }
 
+SWEEP: Final[dict[str, Any]] = {
+    # The first one archives all that ever ended; it is heard of with every run that it looks at.
+    "start_to_close_timeout": timedelta(hours=6),
+    "heartbeat_timeout": timedelta(minutes=2),
+    "retry_policy": RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=5)),
+}
+
 SIDE: Final[dict[str, Any]] = {
     # A side's own worker may be away for long; its payments wait for it.
     "start_to_close_timeout": timedelta(seconds=60),

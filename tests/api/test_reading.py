@@ -130,6 +130,17 @@ async def test_the_history_is_told_in_sentences_and_as_temporals_own_json(
     assert any("il/il-legal sent sign_off (matter 1, approve)" in one for one in sentences)
     assert any("refused, not_your_office" in one for one in sentences)
     assert all(one["events"] for one in told["items"])
+    assert {one["action"] for one in told["items"]} >= {"run", "sign_off", "timer"}
+    by_head = await office.get("az-auditor", f"/v1/initiatives/{initiative}/history?actor=il/il-head")
+    assert [one["actor"] for one in by_head["items"]] == ["il/il-head"] * len(by_head["items"])
+    assert by_head["items"] == [one for one in told["items"] if one["actor"] == "il/il-head"] != []
+    timers = await office.get("az-auditor", f"/v1/initiatives/{initiative}/history?action=timer")
+    assert timers["items"] == [one for one in told["items"] if one["action"] == "timer"] != []
+    at = by_head["items"][0]["at"]
+    later = await office.get("az-auditor", f"/v1/initiatives/{initiative}/history?from={at}")
+    earlier = await office.get("az-auditor", f"/v1/initiatives/{initiative}/history?to={at}")
+    assert [*earlier["items"], *later["items"]] == told["items"]
+    assert len(earlier["items"]) > 0 < len(later["items"])
     raw = await office.get("az-auditor", f"/v1/initiatives/{initiative}/history?format=temporal-json")
     (run,) = raw["runs"]
     assert len(WorkflowHistory.from_json(f"initiative/{initiative}", run).events) > 10

@@ -33,6 +33,7 @@ TABLES: Final = (
     *(t.audit_entry, t.initiative, t.proposal_version, t.matter, t.condition, t.tranche, t.report, t.waiting),
     *(t.event, t.ledger_transaction, t.ledger_entry, t.document, t.payment_instruction, t.mandate),
     *(t.deferral, t.agreement, t.log_leaf, t.log_tile, t.log_checkpoint, t.log_signature),
+    t.workflow_history,
 )
 """What is verified."""
 
@@ -124,20 +125,24 @@ async def cut_the_end(connection: AsyncConnection, luck: random.Random) -> Tampe
 
 async def change_and_chain_again(connection: AsyncConnection, luck: random.Random) -> Tampered | None:
     """An entry is changed, and all after it are given the hashes that follow."""
-    changed = await _chained_again(connection, luck)
+    changed = await chained_again(connection, luck)
     return Tampered("changed an entry and chained again", changed.initiative, changed.sequence)
 
 
 async def rewrite_it_all(connection: AsyncConnection, luck: random.Random) -> Tampered | None:
     """The same, and the log and its checkpoint are made anew over it: only who kept an earlier one can tell."""
-    changed = await _chained_again(connection, luck)
-    await connection.execute(text("TRUNCATE log_leaf, log_tile, log_signature, log_checkpoint"))
-    while await log.grow(connection):
-        pass
+    changed = await chained_again(connection, luck)
+    await log_made_anew(connection)
     return Tampered("rewrote all of it", changed.initiative, None)
 
 
-async def _chained_again(connection: AsyncConnection, luck: random.Random) -> AuditEntry:
+async def log_made_anew(connection: AsyncConnection) -> None:
+    await connection.execute(text("TRUNCATE log_leaf, log_tile, log_signature, log_checkpoint"))
+    while await log.grow(connection):
+        pass
+
+
+async def chained_again(connection: AsyncConnection, luck: random.Random) -> AuditEntry:
     entries = await _a_trail(connection, luck)
     place = luck.randrange(len(entries))
     changes: list[dict[str, Any]] = [

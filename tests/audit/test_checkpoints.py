@@ -27,7 +27,7 @@ from countersign.domain.agreement import ProgrammeAgreement
 from countersign.domain.checkpoint import origin_of, read_note
 from countersign.runtime.embedded.services import Services
 from countersign.runtime.migrate import migrate
-from countersign.runtime.temporal import connect, prepare_namespace, schedule_checkpoints
+from countersign.runtime.temporal import connect, prepare_namespace, schedule_audit
 from countersign.store import books, log
 from countersign.store.roles import WORKER
 from countersign.store.session import Database
@@ -263,12 +263,12 @@ async def test_a_schedule_has_them_made_as_often_as_is_set_and_by_none_when_that
     handle = client.get_schedule_handle(CHECKPOINTS)
     try:
         for minutes in (60, 60, 5):
-            await schedule_checkpoints(client, place.settings.task_queue, minutes)
+            await schedule_audit(client, place.settings.task_queue, checkpoints=minutes, archive=0)
             # Temporal takes a moment over what is updated.
             await eventually(partial(_every, handle, minutes))
         await place.record(3)
         async with workers(place, None):
-            await schedule_checkpoints(client, place.settings.task_queue, 5)
+            await schedule_audit(client, place.settings.task_queue, checkpoints=5, archive=0)
             await handle.trigger()
 
             async def signed() -> bool:
@@ -277,10 +277,10 @@ async def test_a_schedule_has_them_made_as_often_as_is_set_and_by_none_when_that
 
             await eventually(signed)
     finally:
-        await schedule_checkpoints(client, place.settings.task_queue, 0)
+        await schedule_audit(client, place.settings.task_queue, checkpoints=0, archive=0)
     with pytest.raises(RPCError):
         await handle.describe()
-    await schedule_checkpoints(client, place.settings.task_queue, 0)
+    await schedule_audit(client, place.settings.task_queue, checkpoints=0, archive=0)
 
 
 async def _every(handle: ScheduleHandle, minutes: int) -> bool:

@@ -25,14 +25,18 @@ from countersign.domain.checkpoint import SignedCheckpoint, origin_of
 from countersign.domain.mandate import Mandate
 from countersign.domain.matter import Response
 from countersign.domain.stage import Stage
+from countersign.runtime.archive import Press
 from countersign.runtime.embedded.services import Services
 from countersign.runtime.migrate import migrate
-from countersign.runtime.verification import Verified, verify
-from countersign.store import log, mandates
+from countersign.runtime.payload_codec import EncryptingCodec
+from countersign.runtime.payload_keys import new_ring
+from countersign.runtime.verification import Archive, Verified, verify
+from countersign.store import log, mandates, trail
 from countersign.store import verification as stored
 from countersign.store.session import Database
 from countersign.store.tables import metadata
-from tests.audit.tampering import TAMPERINGS, Tampered
+from tests.audit.histories import archive
+from tests.audit.tampering import TAMPERINGS, Tampered, chained_again, log_made_anew
 from tests.store.making import new_id
 from tests.store.whole import Whole
 
@@ -47,6 +51,7 @@ class Programme:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.ring = new_ring()
         self.agreement: ProgrammeAgreement
         self.kept: SignedCheckpoint
 
@@ -77,7 +82,11 @@ class Programme:
         ]
         # The lives' own positions are not really signed; what is signed here is the checkpoint.
         self.agreement = active.agreement.model_copy(update={"signing_key": tuple(signing)})
+        press = Press(EncryptingCodec(self.ring))
         async with self.database.transaction() as connection:
+            for life in (active, withdrawn, conditional):
+                entries = await trail.entries_from(connection, life.state.id)
+                await archive(connection, press, self.agreement.id, entries, NOW)
             one = Mandate(
                 id=new_id(),
                 directorate="il",
@@ -106,7 +115,7 @@ class Programme:
         return self
 
     async def verified(self, connection: Any) -> Verified:
-        return await verify(connection, self.agreement, since=self.kept)
+        return await verify(connection, self.agreement, since=self.kept, archive=Archive(keys=self.ring))
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +161,7 @@ async def test_a_record_that_nobody_touched_has_no_fault(programme: Programme) -
     assert found.faults == []
     assert found.entries == found.size == found.signed > 70
     assert (found.checkpoints, found.to_come) == (1, 0)
+    assert (found.histories, found.unread) == (6, 0)
 
 
 async def test_hundreds_of_tamperings_are_each_found_and_named(programme: Programme) -> None:
@@ -177,6 +187,25 @@ async def test_hundreds_of_tamperings_are_each_found_and_named(programme: Progra
     assert missed == [], "\n".join(missed[:20])
     assert unnamed == [], "\n".join(unnamed[:20])
     assert set(done) == {"changed", "deleted", "inserted", "swapped", "cut", "rewrote"}
+
+
+async def test_the_histories_name_a_past_that_was_rewritten_when_nobody_kept_a_checkpoint(
+    programme: Programme,
+) -> None:
+    for seed in range(12):
+        luck = random.Random(seed)
+        async with programme.database._engine.connect() as connection:
+            undone = await connection.begin()
+            changed = await chained_again(connection, luck)
+            await log_made_anew(connection)
+            found = await verify(connection, programme.agreement, archive=Archive(keys=programme.ring))
+            without_keys = await verify(connection, programme.agreement)
+            await undone.rollback()
+        named = [one for one in found.faults if one.table == "workflow_history"]
+        assert {one.trail for one in named} == {changed.initiative}, (seed, found.faults)
+        assert min(one.sequence or 0 for one in named) >= changed.sequence
+        assert {one.table for one in without_keys.faults} <= {"initiative", "event", "matter", "waiting"}
+        assert without_keys.unread == 6
 
 
 async def _tampered(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,12 +23,26 @@ from countersign.domain.matter import Response
 from countersign.domain.proposal import summarise
 from countersign.domain.retention import Rule
 from countersign.domain.stage import Stage
-from countersign.store import attachments, documents, drafts, initiatives, retention, trail
+from countersign.runtime.archive import Press
+from countersign.runtime.embedded.services import Services
+from countersign.runtime.payload_codec import EncryptingCodec
+from countersign.runtime.payload_keys import new_ring
+from countersign.store import (
+    archive_check,
+    attachments,
+    documents,
+    drafts,
+    histories,
+    initiatives,
+    retention,
+    trail,
+)
 from countersign.store import tables as t
 from countersign.store.drafts import Draft
 from countersign.store.retention import Due
-from countersign.store.roles import Reader
+from countersign.store.roles import KEEPER, Reader
 from countersign.store.session import Database
+from tests.audit.histories import archive
 from tests.domain.test_ending import no_accounts_come, nobody_complains
 from tests.store.making import new_id
 from tests.store.named import LONG_AGO, Named, kept, places_of
@@ -534,3 +549,62 @@ async def test_content_that_comes_again_while_it_is_erased_comes_after_that(data
     await asyncio.gather(*bringing)
     assert happened == ["erased", "brought"]
     assert await erased_at(database, content) is None
+
+
+# ---- archived histories
+
+
+async def test_archived_histories_go_with_the_people_and_none_is_archived_after_that(
+    services: Services, database: Database
+) -> None:
+    life, other = Named(), Named()
+    for one in (life, other):
+        one.begin()
+        one.withdraw()
+        await one.on_record(database)
+    press, agreement = Press(EncryptingCodec(new_ring())), life.agreement.id
+    async with database.transaction() as connection:
+        runs = await archive(connection, press, agreement, await entries_of(database, life), NOW)
+        await archive(connection, press, agreement, await entries_of(database, other), NOW)
+        late = await histories.of(connection, life.id)
+
+    as_keeper = Database(services.postgres.url(role=KEEPER))
+    done = await redact(as_keeper, life)
+    await as_keeper.close()
+
+    assert done is not None
+    assert done.histories == tuple(sorted(one.run_id for one in runs))
+    async with database.transaction() as connection:
+        kept_of = {one.id: await histories.of(connection, one.id) for one in (life, other)}
+        assert [one.content for one in kept_of[life.id]] == [None, None]
+        assert [one.run for one in kept_of[life.id]] == runs
+        assert all(one.content for one in kept_of[other.id])
+        # What Temporal still has of it is not put there again.
+        again = replace(late[0].run, run_id=new_id())
+        assert not await histories.put(connection, agreement, again, b"named", NOW)
+        faults = [one async for one in archive_check.row_faults(connection)]
+        assert [one for one in faults if one.trail in (life.id, other.id)] == []
+
+
+async def test_an_archived_history_is_erased_or_stays_as_it_is(database: Database) -> None:
+    life = Named()
+    life.begin()
+    life.withdraw()
+    await life.on_record(database)
+    async with database.transaction() as connection:
+        entries = await entries_of(database, life)
+        await archive(connection, Press(EncryptingCodec(new_ring())), life.agreement.id, entries, NOW)
+    for statement in (
+        "UPDATE workflow_history SET content = 'another'",
+        "UPDATE workflow_history SET events = events + 1",
+        "UPDATE workflow_history SET content = NULL, erased_at = now(), status = 'failed'",
+        "DELETE FROM workflow_history",
+    ):
+        with pytest.raises(IntegrityError, match="refused"):
+            async with database.transaction() as connection:
+                await connection.execute(
+                    text(f"{statement} WHERE initiative_id = cast(:id AS uuid)"), {"id": life.id}
+                )
+    with pytest.raises(IntegrityError, match="refused"):
+        async with database.transaction() as connection:
+            await connection.execute(text("TRUNCATE workflow_history"))

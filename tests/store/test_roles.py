@@ -78,6 +78,7 @@ RIGHTS: Final[dict[str, tuple[str, str, str, str]]] = {
     "tranche_seen": ("s", "", "", ""),
     "waiting": ("s", "siud", "", ""),
     "waiting_seen": ("s", "", "", ""),
+    "workflow_history": ("s", "si", "", "su"),
 }
 
 NOT_AUDITED: Final = {
@@ -109,6 +110,8 @@ COLUMNS: Final = {
     (WORKER, "u", "report"): {"due_at", "state", "body"},
     (WORKER, "u", "tranche"): {"body"},
     (SIDE, "u", "payment_file"): {"delivered_at"},
+    (KEEPER, "s", "workflow_history"): {"run_id", "initiative_id", "erased_at"},
+    (KEEPER, "u", "workflow_history"): {"content", "erased_at"},
     (KEEPER, "u", "attachment"): {"erased_at"},
     (KEEPER, "s", "event"): {"position"},
     (KEEPER, "s", "matter"): {"initiative_id", "outcome"},

@@ -117,7 +117,7 @@ async def test_nothing_of_a_whole_life_is_in_temporals_database_file(tmp_path: P
             life = talkative(services.client, database, settings)
             await whole_life(life)
             trail = await life.trail()
-            runs = await history.runs(services.client, configured(settings), life.id)
+            runs = await history.runs(services.client, configured(settings), database, life.id)
         keys = payload_keys.read(services.home.payload_keys)
         # What is meant to be read, so the search does find things.
         open_to_all = {life.handle.id, "InitiativeWorkflow", "sign_off", "civilian_sectors", keys.current.id}
@@ -231,7 +231,7 @@ async def test_an_initiative_goes_on_across_a_rotation_and_a_restart_of_everythi
             await life.carry_to(Stage.CLOSED)
             await life.handle.result()
             raw = await life.histories()
-            runs = await history.runs(services.client, configured(settings), life.id)
+            runs = await history.runs(services.client, configured(settings), database, life.id)
             used = [{key for event in run.events for key in keys_of(event)} for run in raw]
             assert used[0] == {old.current.id, new}  # under way as the key changed
             assert [one for one in used[1:] if one != {new}] == []
@@ -241,7 +241,7 @@ async def test_an_initiative_goes_on_across_a_rotation_and_a_restart_of_everythi
             # Once no history of it is needed any more the old key goes; whoever needs one after all is told so.
             dropped = EncryptingCodec(payload_keys.read(file).without(old.current.id))
             with pytest.raises(PayloadRefused, match=rf"payload_key_unknown: run .*'{old.current.id}'"):
-                await history.runs(services.client, dropped, life.id)
+                await history.runs(services.client, dropped, database, life.id)
 
 
 def keys_of(event: Any) -> set[str]:
@@ -311,7 +311,7 @@ async def test_a_plain_signal_is_refused_on_record_and_a_plain_update_to_its_sen
         await stranger.execute_update("withdraw", Withdraw(id="w", caller=life.applicant, reasons=WITHDRAWAL))
     assert len(await life.trail()) == len(before) + 1
     assert (await life.send(forged)).status == "counted"
-    runs = await history.runs(services.client, configured(services.settings()), life.id)
+    runs = await history.runs(services.client, configured(services.settings()), database, life.id)
     assert "by signal" in " ".join(one.sentence for run in runs for one in history.sentences(run))
     await life.withdraw()
     await life.handle.result()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -80,11 +80,13 @@ async def embedded_services(
     persistent: bool = False,
     migrated: bool = True,
     periods: Periods | None = None,
+    dynamic_config: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Services]:
     """PostgreSQL, Temporal and the identity providers, started together, with the schema and the namespace ready.
 
     Not ``persistent``, nothing of it survives a crash: PostgreSQL does not flush and Temporal keeps all in memory.
     ``migrated=False`` leaves the database empty. ``periods`` are those of the identity providers.
+    ``dynamic_config`` is for Temporal.
 
     Raises:
         AlreadyRunning: something else runs on this home.
@@ -105,6 +107,7 @@ async def embedded_services(
             namespace=_NAMESPACE,
             ui_port=None,
             database=home.temporal / "temporal.db" if persistent else None,
+            dynamic_config=dynamic_config,
         )
         temporal = Child("temporal", command, home.logs / "temporal.log", temporal_server.environment(home))
         stack.push_async_callback(temporal.stop, grace=5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sysconfig
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -53,16 +54,18 @@ def command(
     ui_port: int | None,
     database: Path | None = None,
     codec: str | None = None,
+    dynamic_config: Mapping[str, str] | None = None,
 ) -> list[str]:
     """The command line of a server; without a ``database`` file it keeps everything in memory, without a
     ``ui_port`` it has no web UI. ``codec`` is where the web UI has payloads decoded.
+    ``dynamic_config`` are settings beside ours.
     """
     line = [
         *(str(binary()), "server", "start-dev", "--log-level", "warn"),
         *("--ip", "127.0.0.1", "--port", str(port), "--namespace", namespace),
         *("--search-attribute", f"{STAGE.name}=Keyword", "--search-attribute", f"{AREA.name}=Keyword"),
     ]
-    for key, value in _DYNAMIC_CONFIG.items():
+    for key, value in {**_DYNAMIC_CONFIG, **(dynamic_config or {})}.items():
         line += ["--dynamic-config-value", f"{key}={value}"]
     if ui_port is None:
         line += ["--headless"]

@@ -1,0 +1,194 @@
+"""Keeping the workflow histories of runs that have ended, before Temporal lets them go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+import structlog
+from temporalio import activity
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus, WorkflowHistory
+from temporalio.service import RPCError, RPCStatusCode
+
+from countersign.domain.ids import workflow_id
+from countersign.domain.model import Model
+from countersign.store import histories
+from countersign.store.histories import Run
+from countersign.store.session import Database
+
+log = structlog.get_logger(__name__)
+
+_CLOSED: Final = "WorkflowType = 'InitiativeWorkflow' AND ExecutionStatus != 'Running'"
+_PREFIX: Final = workflow_id("")
+_BATCH: Final = 500
+
+_ENDINGS: Final = {
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: "completed",
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW: histories.CONTINUED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: "failed",
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT: "timed_out",
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED: "terminated",
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED: "canceled",
+}
+"""The last event of a run that has ended, and what its status is called."""
+
+
+class Sweep(Model):
+    """What is to be archived: what Temporal lists as closed; ``complete`` also asks it for every single initiative.
+
+    ``at`` is when that is on record.
+    """
+
+    at: datetime
+    complete: bool = False
+
+
+class Swept(Model):
+    """How many runs were archived. ``missing`` are the initiatives with a run that is neither archived nor there."""
+
+    archived: int
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A history as it is kept: the hashes of its JSON and of what is kept, and that itself."""
+
+    content_hash: str
+    sealed_hash: str
+    content: bytes
+
+
+class Archiving:
+    """The activity of whoever carries the initiatives. ``pack`` opens a history, compresses and seals it."""
+
+    def __init__(
+        self,
+        database: Database,
+        client: Client,
+        agreement: str,
+        pack: Callable[[WorkflowHistory, str], Packed],
+    ) -> None:
+        self._database, self._client = database, client
+        self._agreement, self._pack = agreement, pack
+
+    @activity.defn(name="archive_histories")
+    async def archive_histories(self, sweep: Sweep) -> Swept:
+        """Archive every run that has ended and is not archived yet."""
+        archived = 0
+        async for some in self._closed():
+            async with self._database.reading() as connection:
+                known = await histories.known(connection, [one.run_id for one in some])
+            for one in sorted(some, key=lambda one: one.start_time):
+                if one.run_id not in known and _initiative(one.id) is not None:
+                    archived += await self._archive(one.id, one.run_id, sweep.at) is not None
+        missing: list[str] = []
+        if sweep.complete:
+            async with self._database.reading() as connection:
+                wanted = await histories.open_ones(connection, self._agreement)
+            for initiative, run in wanted:
+                activity.heartbeat(initiative)
+                number, is_whole = await self._follow(workflow_id(initiative), run, sweep.at)
+                archived += number
+                if not is_whole:
+                    log.error("history_missing", initiative=initiative, run=run)
+                    missing.append(initiative)
+        if archived:
+            log.info("histories_archived", number=archived)
+        return Swept(archived=archived, missing=tuple(missing))
+
+    async def _closed(self) -> AsyncIterator[list[WorkflowExecution]]:
+        some: list[WorkflowExecution] = []
+        async for one in self._client.list_workflows(_CLOSED):
+            some.append(one)
+            if len(some) == _BATCH:
+                activity.heartbeat(len(some))
+                yield some
+                some = []
+        if some:
+            yield some
+
+    async def _follow(self, workflow: str, run: str | None, at: datetime) -> tuple[int, bool]:
+        """Archive a workflow's runs from one on, or all of them: how many, and whether none was missing."""
+        number = 0
+        while True:
+            try:
+                found = await self._client.get_workflow_handle(workflow, run_id=run).describe()
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+                return number, False
+            first = found.raw_description.workflow_execution_info.first_run_id
+            if run is None and first != found.run_id:
+                run = first
+                continue
+            if found.status is WorkflowExecutionStatus.RUNNING:
+                return number, True
+            ended = await self._archive(workflow, found.run_id, at)
+            if ended is None or ended.continued_to is None:
+                return number + (ended is not None), True
+            number, run = number + 1, ended.continued_to
+
+    async def _archive(self, workflow: str, run: str, at: datetime) -> Run | None:
+        """Archive one run; nothing when it was archived meanwhile, or its initiative was redacted."""
+        activity.heartbeat(run)
+        history = await self._client.get_workflow_handle(workflow, run_id=run).fetch_history()
+        # It may take a second, and other activities go on meanwhile.
+        packed = await asyncio.to_thread(self._pack, history, run)
+        made = _run(history, run, packed)
+        async with self._database.transaction() as connection:
+            is_new = await histories.put(connection, self._agreement, made, packed.content, at)
+        return made if is_new else None
+
+
+def _run(history: WorkflowHistory, run: str, packed: Packed) -> Run:
+    first, last = history.events[0], history.events[-1]
+    begun = first.workflow_execution_started_event_attributes
+    initiative = _initiative(history.workflow_id)
+    assert initiative is not None
+    return Run(
+        run_id=run,
+        initiative_id=initiative,
+        continued_from=begun.continued_execution_run_id or None,
+        continued_to=leads_to(last),
+        status=_ENDINGS[last.event_type],
+        started_at=_instant(first),
+        closed_at=_instant(last),
+        events=len(history.events),
+        builds=builds(history),
+        content_hash=packed.content_hash,
+        sealed_hash=packed.sealed_hash,
+    )
+
+
+def leads_to(last: HistoryEvent) -> str | None:
+    """The run in which a run went on, by its last event."""
+    return last.workflow_execution_continued_as_new_event_attributes.new_execution_run_id or None
+
+
+def builds(history: WorkflowHistory) -> tuple[str, ...]:
+    """The build ids of the workers that carried a run, in the order in which they came."""
+    done = (
+        event.workflow_task_completed_event_attributes.worker_version.build_id
+        for event in history.events
+        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
+    )
+    return tuple(dict.fromkeys(filter(None, done)))
+
+
+def _initiative(workflow: str) -> str | None:
+    """The initiative of a workflow's id, when it has one."""
+    try:
+        return str(UUID(workflow.removeprefix(_PREFIX)))
+    except ValueError:
+        return None
+
+
+def _instant(event: HistoryEvent) -> datetime:
+    return event.event_time.ToDatetime().replace(tzinfo=UTC)
