@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,21 @@ from sqlalchemy import text
 
 from countersign.domain.audit import AuditEntry
 from countersign.domain.stage import Stage
+from countersign.runtime import payload_keys
+from countersign.runtime.archive import Press
+from countersign.runtime.build import build_id
 from countersign.runtime.embedded.services import Services
 from countersign.runtime.migrate import migrate
+from countersign.runtime.payload_codec import EncryptingCodec
 from countersign.store.roles import AUDITOR
 from countersign.store.session import Database
+from tests.audit.histories import BUILD, archive
 from tests.cli.conftest import Ended, Terminal, run
+from tests.people import Office as Clerks
+from tests.people import minimal_proposal
 from tests.store.whole import Whole
+
+NOW = datetime(2027, 3, 1, tzinfo=UTC)
 
 
 class Office:
@@ -24,11 +34,13 @@ class Office:
     def __init__(self, url: str, owner: Database, agreement: Path, life: Whole) -> None:
         self.url, self.owner, self.agreement, self.life = url, owner, agreement, life
 
-    async def verify(self, *arguments: str | Path) -> Ended:
+    async def verify(self, *arguments: str | Path, keys: Path | None = None) -> Ended:
+        named = {} if keys is None else {"COUNTERSIGN_PAYLOAD_KEYS": str(keys)}
         return await run(
             *("audit", "verify", "--agreement", self.agreement),
             *arguments,
             COUNTERSIGN_DATABASE_URL=self.url,
+            **named,
         )
 
     async def do(self, statement: str) -> None:
@@ -106,3 +118,57 @@ async def test_a_checkpoint_that_was_kept_is_asked_for_by_name(
         refused = await auditing.verify("--since", file)
         assert (refused.status, said in refused.err) == (2, True)
     await auditing.owner.close()
+
+
+async def test_histories_are_opened_with_the_keys_and_held_by_their_hashes_without(
+    auditing: Office, tmp_path: Path
+) -> None:
+    keys, others = tmp_path / "keys.json", tmp_path / "others.json"
+    for file in (keys, others):
+        payload_keys.write(file, payload_keys.new_ring())
+    press = Press(EncryptingCodec(payload_keys.read(keys)))
+    life = auditing.life
+    async with auditing.owner.transaction() as connection:
+        runs = await archive(connection, press, life.agreement.id, life.entries, NOW)
+
+    opened = await auditing.verify(keys=keys)
+    assert opened.status == 0, opened
+    assert "2 archived histories were held against the trails.\n" in opened.out
+    by_hash = await auditing.verify()
+    assert by_hash.status == 0
+    assert "2 of them by their hash alone, without the keys." in by_hash.out
+    as_json = await auditing.verify("--json", keys=keys)
+    assert as_json.json["histories"] == {"archived": 2, "unread": 0}
+
+    locked = await auditing.verify("--json", keys=others)
+    assert locked.status == 1
+    assert [one["problem"] for one in locked.json["faults"]] == [
+        f"run {one.run_id} cannot be read: it does not open: SealKeyUnknown" for one in runs
+    ]
+    refused = await auditing.verify("--replay")
+    assert (refused.status, "COUNTERSIGN_PAYLOAD_KEYS" in refused.err) == (2, True)
+    # What no workflow of this code has made does not replay, and it says by which it was made.
+    replayed = await auditing.verify("--replay", keys=keys)
+    assert replayed.status == 1
+    assert f"made by {BUILD}; this is {build_id()}" in " ".join(replayed.out.split())
+    await auditing.owner.close()
+
+
+async def test_an_auditor_has_what_has_ended_archived_and_reads_its_history_filtered(
+    terminal: Terminal, office: Clerks
+) -> None:
+    initiative = (await office.submit(minimal_proposal(12)))["id"]
+    withdrawn = await office.call(
+        "il-lead", "POST", f"/v1/initiatives/{initiative}/withdrawal", body={"reasons": "no"}
+    )
+    assert withdrawn.status_code == 200, withdrawn.text
+    told = await terminal("history", initiative, "--action", "withdraw")
+    done = await terminal.json("audit", "archive")
+    assert done["is_done"]
+    assert done["archived"] >= 1
+    assert (await terminal("history", initiative, "--action", "withdraw")).out == told.out
+    assert "sent withdraw" in told.out
+    assert "sign_off" not in told.out
+    assert (await terminal("audit", "archive")).out == "0 archived.\n"
+    # Staff have it done by itself, and may not ask for it.
+    assert (await terminal("audit", "archive", who="il-head")).status != 0
