@@ -16,7 +16,6 @@ from temporalio.client import RPCError, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.service import RPCStatusCode
 
 from countersign.domain import audit
-from countersign.domain.agreement import ProgrammeAgreement
 from countersign.domain.initiative import replay
 from countersign.domain.matter import Response
 from countersign.domain.projection import Task
@@ -33,18 +32,19 @@ from tests.workflows.carrying import Carried, in_force
 
 pytestmark = [pytest.mark.services, pytest.mark.faults, pytest.mark.slow]
 
-QUEUE = "dying"
-
 
 @asynccontextmanager
 async def dying_workers(services: Services, place: Path, dies: str) -> AsyncIterator[list[int]]:
-    """Three workers, each started again whenever it has killed itself; gives the statuses of those that ended."""
+    """Three workers, each started again whenever it has killed itself; gives the statuses of those that ended.
+
+    They serve the queue that is named after the place, so that no test has to do with what another one left.
+    """
     settings = services.settings()
     env = os.environ | {
         "COUNTERSIGN_DATABASE_URL": settings.database_url,
         "COUNTERSIGN_TEMPORAL_ADDRESS": settings.temporal_address,
         "COUNTERSIGN_TEMPORAL_NAMESPACE": settings.temporal_namespace,
-        "COUNTERSIGN_TASK_QUEUE": QUEUE,
+        "COUNTERSIGN_TASK_QUEUE": place.name,
         "COUNTERSIGN_AGREEMENT": str(settings.agreement),
         "COUNTERSIGN_SIGNING_KEYS": str(settings.signing_keys),
         "COUNTERSIGN_PAYLOAD_KEYS": str(settings.payload_keys),
@@ -78,10 +78,9 @@ class Impatient(Carried):
     task_timeout = timedelta(seconds=1)
     hurried = False
 
-    def __init__(
-        self, services: Services, database: Database, agreement: ProgrammeAgreement, proposal: Proposal
-    ) -> None:
-        super().__init__(services.client, database, agreement, proposal, queue=QUEUE)
+    def __init__(self, services: Services, database: Database, place: Path, proposal: Proposal) -> None:
+        agreement = in_force(services.settings())
+        super().__init__(services.client, database, agreement, proposal, queue=place.name)
         self.told: list[tuple[Any, Answer | None]] = []
         self.answers = 0
 
@@ -170,9 +169,8 @@ async def test_a_worker_killed_after_any_commit_loses_nothing_and_does_nothing_t
     every: int,
     lived: list[Callable[[Impatient], Awaitable[None]]],
 ) -> None:
-    agreement = in_force(apart.settings())
     proposal = Proposal.model_validate(minimal_proposal(12))
-    lives = [Impatient(apart, apart_database, agreement, proposal) for _ in lived]
+    lives = [Impatient(apart, apart_database, tmp_path, proposal) for _ in lived]
     async with as_long_as_it_goes_on(*lives), dying_workers(apart, tmp_path, str(every)) as ended:
         await asyncio.gather(*(live(life) for live, life in zip(lived, lives, strict=True)))
         results = [await life.handle.result() for life in lives]
@@ -204,8 +202,7 @@ async def hold(lives: list[Impatient], results: list[Any]) -> None:
 async def test_a_worker_killed_as_a_stage_is_entered_goes_on_from_that_stage(
     apart: Services, apart_database: Database, tmp_path: Path, stages: str
 ) -> None:
-    agreement, (_, proposal) = in_force(apart.settings()), two_sides()
-    life = Impatient(apart, apart_database, agreement, proposal)
+    life = Impatient(apart, apart_database, tmp_path, two_sides()[1])
     async with as_long_as_it_goes_on(life), dying_workers(apart, tmp_path, stages) as ended:
         await whole_life(life)
         result = await life.handle.result()
@@ -216,8 +213,7 @@ async def test_a_worker_killed_as_a_stage_is_entered_goes_on_from_that_stage(
 async def test_every_payment_is_instructed_once_however_often_a_worker_dies(
     apart: Services, apart_database: Database, tmp_path: Path
 ) -> None:
-    agreement, (_, proposal) = in_force(apart.settings()), two_sides()
-    life = Impatient(apart, apart_database, agreement, proposal)
+    life = Impatient(apart, apart_database, tmp_path, two_sides()[1])
     async with as_long_as_it_goes_on(life), dying_workers(apart, tmp_path, "2"):
         await life.begin()
         await life.carry_to(Stage.ACTIVE)

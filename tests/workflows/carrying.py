@@ -193,6 +193,14 @@ class Carried:
 
         await eventually(there, self.within(20))
 
+    async def left(self, stage: Stage) -> None:
+        """Wait until it is there no longer."""
+
+        async def gone() -> bool:
+            return await self.stage() is not stage
+
+        await eventually(gone, self.within(20))
+
     def message_id(self) -> str:
         """An id that nobody used."""
         self._messages += 1
@@ -277,8 +285,11 @@ class Carried:
 
     async def do(self, one: Waiting | None = None, response: Response = Response.APPROVE) -> Answer:
         """Do what is waited for first."""
-        answer = await self.send(await self.command(one or await self.next(), response))
+        command = await self.command(one or await self.next(), response)
+        answer = await self.send(command)
         assert answer.status == "counted", answer
+        if isinstance(command, Revise):
+            await self.left(Stage.REVISION)  # until it is looked at, the applicant is still waited for
         return answer
 
     async def side_signs(self, side: str, response: Response = Response.APPROVE, matter: int = 0) -> None:
