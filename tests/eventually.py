@@ -9,8 +9,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def eventually(probe: Callable[[], Awaitable[T | None]], seconds: float = 20) -> T:
-    """The first answer of ``probe`` that is neither None nor False.
+async def eventually(probe: Callable[[], Awaitable[T | None]], seconds: float | None = 20) -> T:
+    """The first answer of ``probe`` that is neither None nor False; waited for without end if no seconds are given.
 
     Raises:
         TimeoutError: there was none in time.

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import copy
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from countersign.activities.signing import decision_faults, sign
 from countersign.domain.agreement import ProgrammeAgreement
 from countersign.domain.agreement_file import read
 from countersign.runtime.embedded.services import Services
+from tests.cli.conftest import run
 from tests.people import SIGNERS, Office
 
 SIDES = ("il", "az")
@@ -154,12 +153,8 @@ async def test_the_command_line_checks_a_file_and_ends_with_a_status(
     file, agreement = tmp_path / "decision.json", services.settings().agreement
 
     async def verify() -> tuple[int, str]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "countersign", "decision", "verify", str(file), "--agreement", str(agreement),
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        )  # fmt: skip
-        output, _ = await process.communicate()
-        return process.returncode or 0, output.decode()
+        ended = await run("decision", "verify", file, "--agreement", agreement)
+        return ended.status, ended.out + ended.err
 
     file.write_text(json.dumps(decision))
     status, output = await verify()

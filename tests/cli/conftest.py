@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ import pytest
 from countersign.runtime.embedded.home import Endpoints, Process
 from countersign.runtime.embedded.services import Services
 from countersign.store.roles import AUDITOR, KEEPER
+from tests.processes import started
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,13 @@ def environment(**changes: str) -> dict[str, str]:
 
 async def run(*arguments: str | Path, stdin: str = "", **variables: str) -> Ended:
     """Run a command to its end; ``variables`` go into its environment."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "countersign"),
+    process = await started(
+        "countersign",
         *map(str, arguments),
         env=environment(**variables),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
     )
     async with asyncio.timeout(120):
         out, err = await process.communicate(stdin.encode())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import sys
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from html import unescape
@@ -17,6 +17,7 @@ import httpx
 
 from countersign.runtime.embedded.services import Services
 from tests.cli.conftest import Ended, Terminal, environment
+from tests.processes import started
 
 Act = Callable[[str], Awaitable[None]]
 """What is done with the first address that a command prints."""
@@ -34,12 +35,12 @@ class Person:
     async def run(self, *arguments: str, act: Act | None = None, **variables: str) -> Ended:
         """Run a command to its end; ``act`` is done once it has printed an address."""
         told = {"COUNTERSIGN_HOME": str(self.terminal.home), "XDG_STATE_HOME": str(self.state)}
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "countersign", *arguments),
+        process = await started(
+            *("countersign", *arguments),
             env=environment(**(told | variables)),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
         )
         assert process.stdout is not None
         assert process.stderr is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from countersign.runtime.embedded.services import Services
 from countersign.runtime.resources import default_agreement
 from tests.cli.conftest import Ended, Terminal, environment, run
 from tests.people import SIGNERS, Office, minimal_proposal
+from tests.processes import started
 
 
 @pytest.fixture
@@ -127,12 +128,12 @@ async def at_a_terminal(answer: str, *arguments: str, home: Path) -> Ended:
     ours, its = os.openpty()
     try:
         os.write(ours, answer.encode() + b"\n")
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "countersign", *arguments),
+        process = await started(
+            *("countersign", *arguments),
             env=environment(COUNTERSIGN_HOME=str(home)),
             stdin=its,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
         )
         out, err = await asyncio.wait_for(process.communicate(), 60)
     finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -17,7 +16,6 @@ from temporalio.client import RPCError, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.service import RPCStatusCode
 
 from countersign.domain import audit
-from countersign.domain.agreement import ProgrammeAgreement
 from countersign.domain.initiative import replay
 from countersign.domain.matter import Response
 from countersign.domain.projection import Task
@@ -29,22 +27,24 @@ from countersign.store.session import Database
 from countersign.workflows.messages import Answer, Begin, Ended
 from tests.domain.lives import two_sides
 from tests.people import minimal_proposal
+from tests.processes import started
 from tests.workflows.carrying import Carried, in_force
 
 pytestmark = [pytest.mark.services, pytest.mark.faults, pytest.mark.slow]
 
-QUEUE = "dying"
-
 
 @asynccontextmanager
-async def dying_workers(services: Services, log: Path, dies: str) -> AsyncIterator[list[int]]:
-    """Three workers, each started again whenever it has killed itself; gives the statuses of those that ended."""
+async def dying_workers(services: Services, place: Path, dies: str) -> AsyncIterator[list[int]]:
+    """Three workers, each started again whenever it has killed itself; gives the statuses of those that ended.
+
+    They serve the queue that is named after the place, so that no test has to do with what another one left.
+    """
     settings = services.settings()
     env = os.environ | {
         "COUNTERSIGN_DATABASE_URL": settings.database_url,
         "COUNTERSIGN_TEMPORAL_ADDRESS": settings.temporal_address,
         "COUNTERSIGN_TEMPORAL_NAMESPACE": settings.temporal_namespace,
-        "COUNTERSIGN_TASK_QUEUE": QUEUE,
+        "COUNTERSIGN_TASK_QUEUE": place.name,
         "COUNTERSIGN_AGREEMENT": str(settings.agreement),
         "COUNTERSIGN_SIGNING_KEYS": str(settings.signing_keys),
         "COUNTERSIGN_PAYLOAD_KEYS": str(settings.payload_keys),
@@ -54,9 +54,9 @@ async def dying_workers(services: Services, log: Path, dies: str) -> AsyncIterat
 
     async def one() -> None:
         while True:
-            with log.open("ab") as output:
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "tests.faults.dying_worker", env=env, stdout=output, stderr=output
+            with (place / "worker.log").open("ab") as output:
+                process = await started(
+                    "tests.faults.dying_worker", env=env, stdout=output.fileno(), stderr=output.fileno()
                 )
             try:
                 ended.append(await process.wait())
@@ -65,25 +65,24 @@ async def dying_workers(services: Services, log: Path, dies: str) -> AsyncIterat
                     process.kill()
                     await process.wait()
 
-    running = [asyncio.create_task(one()) for _ in range(3)]
-    try:
+    async with asyncio.TaskGroup() as group:
+        running = [group.create_task(one()) for _ in range(3)]
         yield ended
-    finally:
         for task in running:
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
 
 
 class Impatient(Carried):
     """Sends every message again under its id until there is an answer; keeps what it sent and was told."""
 
     task_timeout = timedelta(seconds=1)
+    hurried = False
 
-    def __init__(
-        self, services: Services, database: Database, agreement: ProgrammeAgreement, proposal: Proposal
-    ) -> None:
-        super().__init__(services.client, database, agreement, proposal, queue=QUEUE)
+    def __init__(self, services: Services, database: Database, place: Path, proposal: Proposal) -> None:
+        agreement = in_force(services.settings())
+        super().__init__(services.client, database, agreement, proposal, queue=place.name)
         self.told: list[tuple[Any, Answer | None]] = []
+        self.answers = 0
 
     async def send(self, command: Any) -> Answer:
         answer = await self.ask(command)
@@ -96,7 +95,9 @@ class Impatient(Carried):
         while True:
             try:
                 async with asyncio.timeout(3):
-                    return await super().send(command)
+                    answer = await super().send(command)
+                self.answers += 1
+                return answer
             except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
                 continue
             except RPCError as error:
@@ -126,6 +127,29 @@ async def returned_and_withdrawn(life: Impatient) -> None:
     await life.withdraw()
 
 
+@asynccontextmanager
+async def as_long_as_it_goes_on(*lives: Impatient, seconds: float = 60) -> AsyncIterator[None]:
+    """For as long as there is something new on a trail, or told to a sender, every so many seconds.
+
+    How many workers die on the way, and how long each takes to start, is not for a clock to say.
+    """
+    clock = asyncio.get_running_loop().time
+
+    async def watch(limit: asyncio.Timeout) -> None:
+        seen = None
+        while True:
+            now = [(len(await life.trail()), life.answers) for life in lives]
+            if now != seen:
+                limit.reschedule(clock() + seconds)
+            seen = now
+            await asyncio.sleep(1)
+
+    async with asyncio.timeout(seconds) as limit, asyncio.TaskGroup() as group:
+        watching = group.create_task(watch(limit))
+        yield
+        watching.cancel()
+
+
 async def states_of_runs(life: Impatient) -> list[Begin]:
     """What each run began with."""
     begun = []
@@ -145,10 +169,9 @@ async def test_a_worker_killed_after_any_commit_loses_nothing_and_does_nothing_t
     every: int,
     lived: list[Callable[[Impatient], Awaitable[None]]],
 ) -> None:
-    agreement = in_force(apart.settings())
     proposal = Proposal.model_validate(minimal_proposal(12))
-    lives = [Impatient(apart, apart_database, agreement, proposal) for _ in lived]
-    async with asyncio.timeout(100), dying_workers(apart, tmp_path / "worker.log", str(every)) as ended:
+    lives = [Impatient(apart, apart_database, tmp_path, proposal) for _ in lived]
+    async with as_long_as_it_goes_on(*lives), dying_workers(apart, tmp_path, str(every)) as ended:
         await asyncio.gather(*(live(life) for live, life in zip(lived, lives, strict=True)))
         results = [await life.handle.result() for life in lives]
     assert len(ended) >= 8, ended
@@ -179,9 +202,8 @@ async def hold(lives: list[Impatient], results: list[Any]) -> None:
 async def test_a_worker_killed_as_a_stage_is_entered_goes_on_from_that_stage(
     apart: Services, apart_database: Database, tmp_path: Path, stages: str
 ) -> None:
-    agreement, (_, proposal) = in_force(apart.settings()), two_sides()
-    life = Impatient(apart, apart_database, agreement, proposal)
-    async with asyncio.timeout(60), dying_workers(apart, tmp_path / "worker.log", stages) as ended:
+    life = Impatient(apart, apart_database, tmp_path, two_sides()[1])
+    async with as_long_as_it_goes_on(life), dying_workers(apart, tmp_path, stages) as ended:
         await whole_life(life)
         result = await life.handle.result()
     assert len(ended) == len(stages.split(","))
@@ -191,9 +213,8 @@ async def test_a_worker_killed_as_a_stage_is_entered_goes_on_from_that_stage(
 async def test_every_payment_is_instructed_once_however_often_a_worker_dies(
     apart: Services, apart_database: Database, tmp_path: Path
 ) -> None:
-    agreement, (_, proposal) = in_force(apart.settings()), two_sides()
-    life = Impatient(apart, apart_database, agreement, proposal)
-    async with asyncio.timeout(60), dying_workers(apart, tmp_path / "worker.log", "2"):
+    life = Impatient(apart, apart_database, tmp_path, two_sides()[1])
+    async with as_long_as_it_goes_on(life), dying_workers(apart, tmp_path, "2"):
         await life.begin()
         await life.carry_to(Stage.ACTIVE)
         while (one := await life.next()).task is not Task.REPORT:

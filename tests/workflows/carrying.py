@@ -61,6 +61,9 @@ class Carried:
     task_timeout: timedelta | None = None
     """After how long a workflow task is given up and done again; Temporal's own ten seconds unless given."""
 
+    hurried = True
+    """Whether what takes long counts as a failure."""
+
     def __init__(
         self,
         client: Client,
@@ -161,7 +164,7 @@ class Carried:
         async def instructed() -> tuple[Instruction, ...] | None:
             return tuple(one for one in (await self.share(number, side)).current if one.is_money) or None
 
-        return await eventually(instructed)
+        return await eventually(instructed, self.within(20))
 
     async def bank_says(self, number: int, side: str, outcome: BankOutcome, told: Instruction) -> None:
         """Somebody who authorised nothing brings the bank's word on a payment."""
@@ -178,13 +181,25 @@ class Carried:
         answer = await self.send(command)
         assert answer.status == "counted", answer
 
+    def within(self, seconds: float) -> float | None:
+        """How long to wait for something that should take no longer than this."""
+        return seconds if self.hurried else None
+
     async def reached(self, stage: Stage) -> None:
         """Wait until it got there."""
 
         async def there() -> bool:
             return await self.stage() is stage
 
-        await eventually(there)
+        await eventually(there, self.within(20))
+
+    async def left(self, stage: Stage) -> None:
+        """Wait until it is there no longer."""
+
+        async def gone() -> bool:
+            return await self.stage() is not stage
+
+        await eventually(gone, self.within(20))
 
     def message_id(self) -> str:
         """An id that nobody used."""
@@ -238,7 +253,7 @@ class Carried:
             todo = [one for one in found if one.is_to_do]
             return min(todo, key=lambda one: one.task is Task.REPORT, default=None)
 
-        return await eventually(one, seconds=60)
+        return await eventually(one, self.within(60))
 
     async def command(self, one: Waiting, response: Response = Response.APPROVE) -> Any:
         """What whoever is waited for would send."""
@@ -270,8 +285,11 @@ class Carried:
 
     async def do(self, one: Waiting | None = None, response: Response = Response.APPROVE) -> Answer:
         """Do what is waited for first."""
-        answer = await self.send(await self.command(one or await self.next(), response))
+        command = await self.command(one or await self.next(), response)
+        answer = await self.send(command)
         assert answer.status == "counted", answer
+        if isinstance(command, Revise):
+            await self.left(Stage.REVISION)  # until it is looked at, the applicant is still waited for
         return answer
 
     async def side_signs(self, side: str, response: Response = Response.APPROVE, matter: int = 0) -> None:
@@ -299,7 +317,7 @@ class Carried:
             found = await self.matter(number)
             return found if side in found.countersigned else None
 
-        return await eventually(signed)
+        return await eventually(signed, self.within(20))
 
     async def decided(self, number: int) -> Matter:
         """Wait until a matter is closed; the matter."""
@@ -308,11 +326,11 @@ class Carried:
             found = await self.matter(number)
             return None if found.is_open else found
 
-        return await eventually(closed)
+        return await eventually(closed, self.within(20))
 
     async def carry_to(self, stage: Stage) -> None:
         """Everybody does what they are waited for until a stage is reached."""
-        async with asyncio.timeout(140):
+        async with asyncio.timeout(self.within(140)):
             while (current := await self.stage()) is not stage:
                 assert current not in TERMINAL, current
                 waiting = await self.waiting()
