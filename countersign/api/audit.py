@@ -12,18 +12,17 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime
 
 from countersign.api import entry_files, history
-from countersign.api.dependencies import Here, Record
+from countersign.api.accesses import of
+from countersign.api.dependencies import Here, Me, OnRecord, Record
 from countersign.api.errors import Problem, documented
 from countersign.api.schemas import AuditPage, FoundEntry, HistoryView, Page
 from countersign.domain.audit import rfc3339
-from countersign.domain.facts import ACTIONS
-from countersign.store import initiatives, mandates, statements, trail
+from countersign.store import initiatives, trail
+from countersign.store.accesses import HISTORY_EXPORTED, TRAIL_EXPORT_ENDED, TRAIL_EXPORTED
+from countersign.store.actions import KNOWN
 from countersign.store.trail import Place
 
 router = APIRouter(tags=["audit"])
-
-KNOWN: Final = frozenset({*ACTIONS, mandates.GIVEN, mandates.REVOKED, statements.IMPORTED})
-"""Every action there is."""
 
 _CURSOR: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z)\.(\d{1,18})")
 
@@ -53,6 +52,12 @@ class Wanted:
     initiative: str | None
     since: str | None
     until: str | None
+
+    def as_asked(self) -> dict[str, str]:
+        """The filters that there are, by the names that the query has for them."""
+        named = {"since": "from", "until": "to"}
+        said = ((named.get(name, name), value) for name, value in asdict(self).items())
+        return {name: value for name, value in said if value is not None}
 
 
 async def wanted(
@@ -93,7 +98,9 @@ async def wanted(
     },
 )
 async def search(
+    me: Me,
     record: Record,
+    on_record: OnRecord,
     some: Annotated[Wanted, Depends(wanted)],
     cursor: Annotated[str | None, Query(max_length=60)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
@@ -102,10 +109,20 @@ async def search(
         Query(alias="format", description="`csv` and `jsonl` give all of them, whatever `limit` says."),
     ] = "json",
 ) -> Page[FoundEntry] | Response:
-    """Entries of every trail of the programme, mandates included, the latest first; as a file all of them at once."""
+    """Entries of every trail of the programme, mandates included, the latest first; as a file all of them at once.
+
+    A file is on record before it begins, and how much of it was given out when it ends.
+    """
     before = _place(cursor)
     if form != "json":
-        return entry_files.answer(record, form, before, **asdict(some))
+        export = await on_record.exported(
+            me.reader, TRAIL_EXPORTED, format=form, filters=some.as_asked(), cursor=cursor
+        )
+
+        async def ended(entries: int, whole: bool) -> None:
+            await on_record.ended(me.reader, TRAIL_EXPORT_ENDED, export=export, entries=entries, whole=whole)
+
+        return entry_files.answer(record, form, before, ended, **asdict(some))
     async with record.reading() as connection:
         found = await trail.search(connection, **asdict(some), before=before, limit=limit + 1)
     place = found[limit - 1].place if len(found) > limit else None
@@ -122,12 +139,15 @@ async def search(
 )
 async def read_history(
     here: Here,
+    me: Me,
+    on_record: OnRecord,
     request: Request,
     form: Annotated[Literal["sentences", "temporal-json"], Query(alias="format")] = "sentences",
 ) -> HistoryView | Response:
     """The workflow history, all runs after each other, each sentence with its event ids."""
     runs = await history.runs(request.app.state.temporal, request.app.state.codec, here.id)
     if form == "temporal-json":
+        await on_record.exported(me.reader, HISTORY_EXPORTED, **of(here), runs=len(runs))
         return Response(history.as_temporal_json(runs), media_type="application/json")
     return HistoryView(items=[sentence for run in runs for sentence in history.sentences(run)])
 
