@@ -37,6 +37,7 @@ from countersign.api import (
     sign_in,
     transparency,
 )
+from countersign.api.accesses import Accesses
 from countersign.api.browser_sessions import BrowserSessions
 from countersign.api.dependencies import privileged
 from countersign.api.edge import Edge
@@ -94,6 +95,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.agreement, app.state.issuers, app.state.settings = agreement, issuers, chosen
         app.state.rates = Rates(chosen.requests_per_minute, chosen.unproven_per_minute)
         app.state.database = Database(chosen.database_url)
+        app.state.accesses = Accesses(app.state.database)
         app.state.codec = payloads
         app.state.vault, app.state.links = vault, Links(payloads.ring)
         app.state.attachments_required = chosen.attachments_required
@@ -109,12 +111,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with httpx.AsyncClient(timeout=5, trust_env=False, follow_redirects=False) as http:
             verifier = app.state.verifier = Verifier(issuers, chosen.audience, http)
             app.state.sessions = BrowserSessions(
-                chosen, payloads.ring, issuers, verifier, app.state.database, http
+                chosen, payloads.ring, issuers, verifier, app.state.database, app.state.accesses, http
             )
             await app.state.database.check_bound()
             async with app.state.database.transaction() as connection:
                 await agreements.register(connection, agreement)
             yield
+        await app.state.accesses.close()
         await app.state.database.close()
 
     # The documentation's scripts come from here, not from somebody's network: it is read on closed ones, too.

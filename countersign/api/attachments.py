@@ -16,7 +16,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from countersign.api.dependencies import Here, Kept, Me, Record
+from countersign.api.dependencies import Here, Kept, Me, OnRecord, Record
 from countersign.api.errors import Problem, documented
 from countersign.api.identity import Identity
 from countersign.api.limits import AtOnce, body_pieces, too_large
@@ -27,6 +27,7 @@ from countersign.attachments.vault import Damaged, Missing, Staged, VaultAway, p
 from countersign.domain.proposal import Proposal
 from countersign.domain.reporting import Report
 from countersign.store import attachments
+from countersign.store.accesses import ATTACHMENT_DOWNLOADED
 from countersign.store.attachments import Attachment
 from countersign.store.session import Database
 
@@ -164,7 +165,9 @@ async def read_named(
     responses=documented("not_found", "unavailable")
     | {200: {"description": "The content, as a download.", "content": {"application/octet-stream": {}}}},
 )
-async def download(link: Annotated[str, Path(max_length=4096)], request: Request, kept: Kept) -> Response:
+async def download(
+    link: Annotated[str, Path(max_length=4096)], request: Request, kept: Kept, on_record: OnRecord
+) -> Response:
     """What a link leads to, while it is good and the person it was made for may see it."""
     links: Links = request.app.state.links
     try:
@@ -185,6 +188,10 @@ async def download(link: Annotated[str, Path(max_length=4096)], request: Request
     except (Missing, Damaged) as problem:
         log.exception("attachment_not_whole", problem=type(problem).__name__, **told)
         raise Problem("unavailable", "the content is not there as it was brought; it is logged") from problem
+    if opened.reader.role == "auditor":
+        await on_record.exported(
+            opened.reader, ATTACHMENT_DOWNLOADED, subject=opened.content_hash, initiative=opened.initiative
+        )
     return StreamingResponse(
         _logged(pieces, first, told), media_type=found.media_type, headers=_as_download(opened, found)
     )

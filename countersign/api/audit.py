@@ -12,20 +12,17 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime
 
 from countersign.api import entry_files, history
-from countersign.api.dependencies import Here, Record
+from countersign.api.accesses import of
+from countersign.api.dependencies import Here, Me, OnRecord, Record
 from countersign.api.errors import Problem, documented
 from countersign.api.schemas import AuditPage, FoundEntry, HistoryView, Page
 from countersign.domain.audit import rfc3339
-from countersign.domain.facts import ACTIONS
-from countersign.store import histories, initiatives, mandates, statements, trail
+from countersign.store import initiatives, trail
+from countersign.store.accesses import HISTORY_EXPORTED, TRAIL_EXPORT_ENDED, TRAIL_EXPORTED
+from countersign.store.actions import KNOWN
 from countersign.store.trail import Place
 
 router = APIRouter(tags=["audit"])
-
-KNOWN: Final = frozenset(
-    {*ACTIONS, mandates.GIVEN, mandates.REVOKED, statements.IMPORTED, histories.ARCHIVED}
-)
-"""Every action there is."""
 
 Actor = Annotated[
     str | None,
@@ -63,6 +60,12 @@ class Wanted:
     since: str | None
     until: str | None
 
+    def as_asked(self) -> dict[str, str]:
+        """The filters that there are, by the names that the query has for them."""
+        named = {"since": "from", "until": "to"}
+        said = ((named.get(name, name), value) for name, value in asdict(self).items())
+        return {name: value for name, value in said if value is not None}
+
 
 async def wanted(
     record: Record,
@@ -97,7 +100,9 @@ async def wanted(
     },
 )
 async def search(
+    me: Me,
     record: Record,
+    on_record: OnRecord,
     some: Annotated[Wanted, Depends(wanted)],
     cursor: Annotated[str | None, Query(max_length=60)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
@@ -106,10 +111,20 @@ async def search(
         Query(alias="format", description="`csv` and `jsonl` give all of them, whatever `limit` says."),
     ] = "json",
 ) -> Page[FoundEntry] | Response:
-    """Entries of every trail of the programme, mandates included, the latest first; as a file all of them at once."""
+    """Entries of every trail of the programme, mandates included, the latest first; as a file all of them at once.
+
+    A file is on record before it begins, and how much of it was given out when it ends.
+    """
     before = _place(cursor)
     if form != "json":
-        return entry_files.answer(record, form, before, **asdict(some))
+        export = await on_record.exported(
+            me.reader, TRAIL_EXPORTED, format=form, filters=some.as_asked(), cursor=cursor
+        )
+
+        async def ended(entries: int, whole: bool) -> None:
+            await on_record.ended(me.reader, TRAIL_EXPORT_ENDED, export=export, entries=entries, whole=whole)
+
+        return entry_files.answer(record, form, before, ended, **asdict(some))
     async with record.reading() as connection:
         found = await trail.search(connection, **asdict(some), before=before, limit=limit + 1)
     place = found[limit - 1].place if len(found) > limit else None
@@ -127,6 +142,8 @@ async def search(
 async def read_history(
     here: Here,
     record: Record,
+    me: Me,
+    on_record: OnRecord,
     request: Request,
     actor: Actor = None,
     action: Annotated[
@@ -143,6 +160,7 @@ async def read_history(
     """
     runs = await history.runs(request.app.state.temporal, request.app.state.codec, record, here.id)
     if form == "temporal-json":
+        await on_record.exported(me.reader, HISTORY_EXPORTED, **of(here), runs=len(runs))
         return Response(history.as_temporal_json(runs), media_type="application/json")
     told = (sentence for run in runs for sentence in history.sentences(run))
     return HistoryView(

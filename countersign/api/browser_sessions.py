@@ -16,6 +16,7 @@ from typing import Any, Final
 import httpx
 import structlog
 
+from countersign.api.accesses import Accesses
 from countersign.api.cookies import Cookies, csrf_token
 from countersign.api.errors import Problem
 from countersign.api.identity import Identity, Proof, Trusted, Verifier
@@ -85,12 +86,13 @@ class BrowserSessions:
         issuers: dict[str, Trusted],
         verifier: Verifier,
         database: Database,
+        accesses: Accesses,
         http: httpx.AsyncClient,
     ) -> None:
         origin, clients = settings.public_url, settings.web_clients if settings.public_url else {}
         self.cookies = Cookies(origin) if origin else None
         self._origin = origin or ""
-        self._verifier, self._database = verifier, database
+        self._verifier, self._database, self._accesses = verifier, database, accesses
         self._idle = timedelta(minutes=settings.session_idle_minutes)
         self._longest = timedelta(hours=settings.session_hours)
         self._tokens, self._sign_ins = Seal(ring, "session tokens"), Seal(ring, "sign-ins")
@@ -182,6 +184,8 @@ class BrowserSessions:
             # What cannot be refreshed is over when it has run out.
             expires_at=proof.until if tokens.refresh is None else None,
         )
+        latest = datetime.now(UTC) + self._longest
+        await self._accesses.with_browser(proof, digest, min(latest, opened.expires_at or latest))
         over = await store.keep(self._database, opened, idle=self._idle, longest=self._longest)
         for person in over:
             log.info("session_ended", person=person, why="over")

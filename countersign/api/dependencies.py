@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Header, Path, Request
 
+from countersign.api.accesses import Accesses
 from countersign.api.browser_sessions import BrowserSession, BrowserSessions
 from countersign.api.cookies import check_ours
 from countersign.api.errors import Problem
@@ -46,6 +47,12 @@ async def browser_sessions(request: Request) -> BrowserSessions:
     return found
 
 
+async def accesses(request: Request) -> Accesses:
+    """What puts on record who looks into the record."""
+    found: Accesses = request.app.state.accesses
+    return found
+
+
 async def identify(request: Request, authorization: Annotated[str | None, Header()] = None) -> Identity:
     """The caller, by the bearer token in ``Authorization`` alone, or without one by their browser's session."""
     known: Identity | None = getattr(request.state, "identity", None)
@@ -63,6 +70,8 @@ async def identify(request: Request, authorization: Annotated[str | None, Header
     session = browser_session(request)
     if session is not None:
         check_ours(request, request.app.state.sessions.cookies.origin, session.csrf)
+    else:
+        await request.app.state.accesses.with_token(request.state.proof)
     request.state.identity = found
     return found
 
@@ -83,7 +92,7 @@ async def _proven(request: Request, authorization: str | None) -> Identity:
     if scheme.lower() != "bearer" or not token.strip():
         raise Problem("unauthenticated", "send Authorization: Bearer <token>")
     proof: Proof = await request.app.state.verifier.prove(token.strip())
-    request.state.proven_until = proof.until
+    request.state.proof = proof
     return proof.identity
 
 
@@ -155,6 +164,7 @@ async def required(request: Request) -> bool:
 Kept = Annotated[Vault, Depends(vault)]
 Required = Annotated[bool, Depends(required)]
 Record = Annotated[Database, Depends(database)]
+OnRecord = Annotated[Accesses, Depends(accesses)]
 Sessions = Annotated[BrowserSessions, Depends(browser_sessions)]
 Workflows = Annotated[Gateway, Depends(gateway)]
 InForce = Annotated[ProgrammeAgreement, Depends(agreement)]

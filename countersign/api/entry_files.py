@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from typing import Any, Final
 
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from countersign.store import trail
 from countersign.store.session import Database
@@ -27,25 +29,53 @@ _AT_ONCE: Final = 1000
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
-def answer(record: Database, form: str, before: Place | None, **wanted: str | None) -> StreamingResponse:
+Ended = Callable[[int, bool], Awaitable[None]]
+"""Is told how many entries were given out, and whether these were all."""
+
+
+def answer(
+    record: Database, form: str, before: Place | None, ended: Ended, **wanted: str | None
+) -> StreamingResponse:
     """Every entry that is wanted, the latest first, from a place on; those recorded meanwhile are not among them."""
-    return StreamingResponse(
-        _pieces(record, _FORMS[form], before, wanted),
+    return _File(
+        _told(_pieces(record, _FORMS[form], before, wanted), ended),
         media_type=MEDIA_TYPES[form],
         headers={"Content-Disposition": f'attachment; filename="audit.{form}"'},
     )
 
 
+class _File(StreamingResponse):
+    """A file that notices at once when nobody waits for the rest of it."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        pieces = self.body_iterator
+        assert isinstance(pieces, AsyncGenerator)
+        async with aclosing(pieces):
+            await super().__call__(scope, receive, send)
+
+
+async def _told(pieces: AsyncIterator[tuple[str, int]], ended: Ended) -> AsyncGenerator[str]:
+    given, whole = 0, False
+    try:
+        async for piece, entries in pieces:
+            given += entries
+            yield piece
+        whole = True
+    finally:
+        await ended(given, whole)
+
+
 async def _pieces(
     record: Database, told: Callable[[Sequence[Found]], str], before: Place | None, wanted: dict[str, Any]
-) -> AsyncIterator[str]:
+) -> AsyncIterator[tuple[str, int]]:
+    """The file in pieces, each with how many entries are in it."""
     if told is _as_csv:
-        yield _row(COLUMNS)
+        yield _row(COLUMNS), 0
     while True:
         async with record.reading() as connection:
             found = await trail.search(connection, **wanted, before=before, limit=_AT_ONCE)
         if found:
-            yield told(found)
+            yield told(found), len(found)
         if len(found) < _AT_ONCE:
             return
         before = found[-1].place

@@ -101,12 +101,13 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What an access token proves, and until when."""
+    """What an access token proves, and until when; ``digest`` tells it from others and is of no other use."""
 
     issuer: Trusted
     subject: str
     identity: Identity
     until: datetime
+    digest: str
 
 
 def trusted(
@@ -246,7 +247,9 @@ class Verifier:
             raise _not_proven(f"the token is not valid: {type(error).__name__}") from error
         until = datetime.fromtimestamp(min(claims["exp"], _FAR), UTC)
         subject = subject_of(claims)
-        proof = Proof(issuer, subject, _identity(issuer, subject, claims), until)
+        # Of what was signed alone: some signatures can be written in more than one way.
+        digest = hashlib.sha256(token.rpartition(".")[0].encode()).hexdigest()
+        proof = Proof(issuer, subject, _identity(issuer, subject, claims), until, digest)
         return _Proven(signed.kid, signed.keys, claims, proof)
 
     def _claimed_issuer(self, token: str, types: frozenset[str]) -> tuple[Trusted, dict[str, Any]]:

@@ -140,7 +140,7 @@ async def show(request: Request, me: Me) -> SessionView:
         directorate=me.directorate,
         offices=list(me.offices),
         csrf_token=session.csrf if session else None,
-        expires_at=session.expires_at if session else request.state.proven_until,
+        expires_at=session.expires_at if session else request.state.proof.until,
         idle_until=session.idle_until if session else None,
     )
 

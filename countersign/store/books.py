@@ -27,6 +27,7 @@ async def append(
     at: datetime,
     body: dict[str, Any],
     subject: str | None = None,
+    message: str | None = None,
 ) -> AuditEntry:
     """Write the next entry of a book; the caller holds it by :func:`one_at_a_time`."""
     table = t.audit_entry
@@ -45,6 +46,7 @@ async def append(
         actor=actor,
         at=at,
         subject=subject,
+        message=message,
         body=body,
         previous=last.hash if last else audit.GENESIS,
     )

@@ -346,6 +346,13 @@ audit_entry = Table(
     Index("ix_audit_entry_at_position", "at", "position"),
     Index("ix_audit_entry_actor_at_position", "actor", "at", "position"),
     Index("ix_audit_entry_action_at_position", "action", "at", "position"),
+    # Each sign-in once, whichever process of the API sees it first.
+    Index(
+        "ix_audit_entry_sign_in",
+        *("initiative_id", "message"),
+        unique=True,
+        postgresql_where=text("action IN ('auditor.signed_in', 'operator.signed_in')"),
+    ),
     comment="The audit trail. A trigger refuses update, delete, truncate and an entry that does not continue.",
 )
 

@@ -278,7 +278,7 @@ SELECT e.initiative_id, e.sequence, named.hash AS subject FROM audit_entry e
 CROSS JOIN LATERAL (
     VALUES (e.subject), (CASE WHEN e.action = 'matter.decided' THEN e.body ->> 'decision' END)
 ) AS named (hash)
-WHERE named.hash IS NOT NULL AND e.action NOT IN ('message.refused', 'bank_statement.imported')
+WHERE named.hash IS NOT NULL AND e.action NOT IN ('message.refused', 'bank_statement.imported', 'attachment.downloaded')
     AND NOT EXISTS (SELECT FROM document d WHERE d.content_hash = named.hash)
 ORDER BY e.initiative_id, e.sequence
 """)

@@ -81,7 +81,7 @@ async def test_ten_times_as_many_entries_take_no_more_memory(services: Services)
             await connection.execute(MANY, {"number": number})
         counted, pieces = 0, entry_files._pieces(database, entry_files._as_jsonl, None, {})
         tracemalloc.start()
-        async for piece in pieces:
+        async for piece, _ in pieces:
             counted += piece.count("\n")
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
