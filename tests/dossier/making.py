@@ -1,4 +1,4 @@
-"""Dossiers of initiatives on the real servers: gotten over HTTP, unpacked, changed, and verified as an auditor would."""
+"""Dossiers of initiatives on the real servers: got over HTTP, unpacked, changed, and verified as an auditor would."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ import hashlib
 import io
 import json
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from countersign.runtime.dossier.program import program
 from tests.people import Office
+
+PROGRAM: Final = Path(tempfile.mkdtemp()) / "verify.py"
+"""The verifier as an auditor has it from a release, and not from the dossier."""
+
+PROGRAM.write_bytes(program())
 
 
 @dataclass(frozen=True)
@@ -29,11 +36,10 @@ class Verified:
         return [one.strip()[2:] for one in self.out.splitlines() if one.startswith("      - ")]
 
 
-async def verify(*arguments: str | Path, program: Path | None = None) -> Verified:
+async def verify(*arguments: str | Path, using: Path | None = None) -> Verified:
     """Run ``verify.py`` as an auditor does: by itself, in an empty environment."""
-    script = program or Path(__file__).parents[2] / "countersign" / "runtime" / "dossier" / "verify.py"
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", script),
+        *(sys.executable, "-I", using or PROGRAM),
         *map(str, arguments),
         env={},
         cwd="/",

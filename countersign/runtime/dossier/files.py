@@ -21,6 +21,7 @@ from countersign.domain.canonical import canonical_json
 from countersign.domain.payment_facts import PaymentBooked, PaymentFailed, TrancheInstructed
 from countersign.runtime import ledger_csv
 from countersign.runtime.dossier.container import File
+from countersign.runtime.dossier.program import program
 from countersign.runtime.dossier.record import Proof, Record
 from countersign.store.attachments import Attachment
 from countersign.store.initiatives import Initiative
@@ -112,7 +113,7 @@ async def _attachment(vault: Vault, attachment: Attachment, state: dict[str, Any
 
 def _beside() -> Iterator[tuple[str, bytes]]:
     yield "README.txt", (_HERE / "README.txt").read_bytes()
-    yield "verify.py", (_HERE / "verify.py").read_bytes()
+    yield "verify.py", program()
 
 
 def _made_of(record: Record, histories: Histories) -> Iterator[tuple[str, bytes]]:
