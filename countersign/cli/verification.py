@@ -90,7 +90,7 @@ def verify(
     on the home. It ends with 1 when anything is not as it has to be, and names it.
     """
     url, terms = _record(home, agreement)
-    kept = None if since is None else _kept(since)
+    kept = None if since is None else kept_checkpoint(since)
     found = asyncio.run(_verify(url, terms, kept, quiet=as_json))
     if as_json:
         print_json(_view(found))
@@ -152,7 +152,12 @@ def _record(home: Path, agreement: Path | None) -> tuple[str, ProgrammeAgreement
         raise Failure(f"{file} is no valid agreement:\n{problem}", Status.USAGE) from None
 
 
-def _kept(file: Path) -> SignedCheckpoint:
+def kept_checkpoint(file: Path) -> SignedCheckpoint:
+    """A checkpoint that somebody kept.
+
+    Raises:
+        Failure: it cannot be read, or is none.
+    """
     from countersign.domain.checkpoint import NoteFault, read_note
 
     try:

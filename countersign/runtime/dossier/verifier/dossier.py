@@ -15,6 +15,7 @@ class Dossier:
         self.faults: list[str] = []
         self.notes: list[str] = []
         self.names: list[str] = []
+        self.manifest_hash = ""
         self.digests: dict[str, str] = {}
         self.trail: list[Json] = []
         self.about: Json = {}

@@ -18,7 +18,7 @@ def container(dossier: Dossier) -> Iterator[str]:
 def manifest(dossier: Dossier) -> Iterator[str]:
     """Files that are not those of the manifest."""
     data = dossier.read("manifest.json")
-    found = hashlib.sha256(data).hexdigest()
+    found = dossier.manifest_hash = hashlib.sha256(data).hexdigest()
     if dossier.read("manifest.sha256") != (found + "  manifest.json\n").encode():
         yield "manifest.json: it does not have the hash in manifest.sha256"
     if dossier.expected is not None and dossier.expected.lower().replace("sha256:", "") != found:
