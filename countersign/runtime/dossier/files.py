@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import csv
 import hashlib
@@ -21,8 +22,11 @@ from countersign.domain.canonical import canonical_json
 from countersign.domain.payment_facts import PaymentBooked, PaymentFailed, TrancheInstructed
 from countersign.runtime import ledger_csv
 from countersign.runtime.dossier.container import File
+from countersign.runtime.dossier.page import page
+from countersign.runtime.dossier.paper import paper
 from countersign.runtime.dossier.program import program
 from countersign.runtime.dossier.record import Proof, Record
+from countersign.runtime.dossier.story import story
 from countersign.store.attachments import Attachment
 from countersign.store.initiatives import Initiative
 
@@ -50,7 +54,10 @@ class Histories:
 
 async def files(record: Record, histories: Histories, vault: Vault | None) -> AsyncIterator[File]:
     """Every file of a dossier but its manifest, in order; attachments are read piece by piece."""
-    for path, content in (*_beside(), *_made_of(record, histories)):
+    for path, content in (
+        *await asyncio.to_thread(lambda: tuple(_beside(record, histories))),
+        *_made_of(record, histories),
+    ):
         yield File(path, content)
     listed: list[dict[str, Any]] = []
     known: dict[str, dict[str, Any]] = {}
@@ -111,7 +118,11 @@ async def _attachment(vault: Vault, attachment: Attachment, state: dict[str, Any
     yield File(path, proven(), attachment.size, stored=True)
 
 
-def _beside() -> Iterator[tuple[str, bytes]]:
+def _beside(record: Record, histories: Histories) -> Iterator[tuple[str, bytes]]:
+    """What people read first, and what they verify with."""
+    told = story(record, histories.absent)
+    yield "index.html", page(told)
+    yield "index.pdf", paper(told)
     yield "README.txt", (_HERE / "README.txt").read_bytes()
     yield "verify.py", program()
 
