@@ -21,6 +21,7 @@ from countersign.api import (
     budgets,
     carrying_out,
     codec,
+    dossier,
     ending,
     errors,
     events,
@@ -43,7 +44,7 @@ from countersign.api.dependencies import privileged
 from countersign.api.edge import Edge
 from countersign.api.gateway import Gateway
 from countersign.api.identity import Verifier, trusted
-from countersign.api.limits import UPLOADS, AtOnce, Rates
+from countersign.api.limits import DOSSIERS, UPLOADS, AtOnce, Rates
 from countersign.api.links import Links
 from countersign.domain.agreement_file import read
 from countersign.runtime import vaults
@@ -73,6 +74,7 @@ _ROUTES: Final = (
     budgets,
     audit,
     transparency,
+    dossier,
     codec,
     sessions,
     sign_in,
@@ -101,6 +103,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.attachments_required = chosen.attachments_required
         app.state.largest_attachment = chosen.attachment_mebibytes << 20
         app.state.uploads = AtOnce(UPLOADS)
+        app.state.dossiers = AtOnce(DOSSIERS)
         app.state.keeping = asyncio.Semaphore(_KEEPING)
         app.state.most_loose = chosen.loose_mebibytes << 20
         app.state.codec_origins = chosen.codec_origins

@@ -16,20 +16,14 @@ from countersign.api.dependencies import Here, InForce, Record
 from countersign.api.errors import Problem, documented
 from countersign.api.initiatives import IDENTIFIER
 from countersign.api.schemas import BalanceView, LedgerPage, StatementsView, TransactionView, YearView
-from countersign.domain.amounts import decimal
-from countersign.domain.audit import rfc3339
 from countersign.domain.ledger import Account, Place, standings
+from countersign.runtime import ledger_csv
 from countersign.store import ledger
 from countersign.store.initiatives import Initiative
 from countersign.store.ledger import Position
 from countersign.store.session import Database
 
 router = APIRouter(tags=["ledger"])
-
-COLUMNS: Final = (
-    *("initiative", "sequence", "number", "at", "directorate", "code", "account", "unit", "minor", "amount"),
-)
-"""Of the CSV, one row an entry; ``minor`` and ``amount`` are the same in minor units and in whole ones."""
 
 _CURSOR: Final = re.compile(r"(\d{1,18})\.(\d{1,9})")
 _CSV: Final = "text/csv"
@@ -115,23 +109,9 @@ async def _rows(record: Database, here: Initiative) -> AsyncIterator[str]:
     """The lines of the CSV (RFC 4180), some at a time."""
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(COLUMNS)
+    writer.writerow(ledger_csv.COLUMNS)
     async for one in ledger.all_transactions(record, here.id):
-        for entry in one.entries:
-            writer.writerow(
-                (
-                    here.reference,
-                    one.sequence,
-                    one.number,
-                    rfc3339(one.at),
-                    one.directorate,
-                    one.code,
-                    entry.account.value,
-                    one.unit,
-                    entry.minor,
-                    decimal(entry.minor, one.unit),
-                )
-            )
+        writer.writerows(ledger_csv.rows(here.reference, one))
         if text.tell() > io.DEFAULT_BUFFER_SIZE:
             yield text.getvalue()
             text.seek(0)

@@ -35,6 +35,9 @@ UPLOAD_SECONDS: Final = 900.0
 UPLOADS: Final = 8
 """Attachments that this process takes of one person at a time: until one is kept, nothing counts its bytes."""
 
+DOSSIERS: Final = 1
+"""Dossiers that this process makes for one person at a time: all but the attachments of one are in memory meanwhile."""
+
 _STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 """Possessive: a string of two million bytes is gone over once, and no place in it is kept to come back to."""
 

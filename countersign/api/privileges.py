@@ -219,6 +219,7 @@ MATRIX: Final[tuple[Privilege, ...]] = (
     _row("ffff-yf", "GET", f"{_OF}/audit/{{number}}/proof", "that an entry of a trail is in the log"),
     _row("ffff-yf", "GET", "/audit/consistency", "that the log only grew"),
     _row("ffff-yf", "GET", f"{_OF}/history", "the workflow history, told or as it is"),
+    _row("ffff-yf", "GET", f"{_OF}/dossier", "everything on it, with proofs, to be verified elsewhere"),
     # ---- what Temporal keeps
     _row("ffff-yy", "POST", "/codec/decode", "have payloads decoded for Temporal's web UI and command line"),
     _row("ffff-ff", "POST", "/codec/encode", "have payloads encrypted: messages go through the API"),

@@ -124,7 +124,7 @@ def verify(
     on the home. It ends with 1 when anything is not as it has to be, and names it.
     """
     url, terms, keys = _record(home, agreement)
-    kept = None if since is None else _kept(since)
+    kept = None if since is None else kept_checkpoint(since)
     archive = _archive(keys, replay)
     found = asyncio.run(_verify(url, terms, kept, archive, quiet=as_json))
     if as_json:
@@ -210,7 +210,12 @@ def _record(home: Path, agreement: Path | None) -> tuple[str, ProgrammeAgreement
         raise Failure(f"{file} is no valid agreement:\n{problem}", Status.USAGE) from None
 
 
-def _kept(file: Path) -> SignedCheckpoint:
+def kept_checkpoint(file: Path) -> SignedCheckpoint:
+    """A checkpoint that somebody kept.
+
+    Raises:
+        Failure: it cannot be read, or is none.
+    """
     from countersign.domain.checkpoint import NoteFault, read_note
 
     try:

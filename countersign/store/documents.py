@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -39,3 +40,12 @@ async def find(connection: AsyncConnection, content_hash: str) -> dict[str, Any]
     """The body of the document with that hash."""
     found = await look_up(connection, content_hash)
     return None if found is None else found.body
+
+
+async def among(connection: AsyncConnection, hashes: Collection[str]) -> dict[str, Kept]:
+    """Those of some hashes that are a document's, each with it."""
+    d = t.document.c
+    rows = await connection.execute(
+        select(d.content_hash, d.body, d.redacted_at).where(d.content_hash.in_(hashes))
+    )
+    return {content_hash: Kept(body, redacted_at) for content_hash, body, redacted_at in rows}

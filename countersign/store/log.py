@@ -92,6 +92,15 @@ async def inclusion_proof(connection: AsyncConnection, index: int, at_size: int)
     return await _with_hashes(connection, lambda at: merkle.inclusion_proof(index, at_size, at))
 
 
+async def inclusion_proofs(
+    connection: AsyncConnection, indexes: Sequence[int], at_size: int
+) -> list[list[bytes]]:
+    """The proofs of several entries; the hashes that they share are read once."""
+    return await _with_hashes(
+        connection, lambda at: [merkle.inclusion_proof(index, at_size, at) for index in indexes]
+    )
+
+
 async def consistency_proof(connection: AsyncConnection, before: int, at_size: int) -> list[bytes]:
     """The proof that the log only grew between two sizes; raises ``ValueError`` when it never had them."""
     return await _with_hashes(connection, lambda at: merkle.consistency_proof(before, at_size, at))
@@ -106,6 +115,17 @@ async def index_of(connection: AsyncConnection, initiative: str, sequence: int) 
         .where(e.initiative_id == initiative, e.sequence == sequence)
     )
     return found
+
+
+async def indexes_of(connection: AsyncConnection, initiative: str) -> dict[int, int]:
+    """Which leaves the entries of a trail are, by their sequence; those that the log does not have yet are left out."""
+    e, leaf = t.audit_entry.c, t.log_leaf.c
+    rows = await connection.execute(
+        select(e.sequence, leaf.index)
+        .join_from(t.log_leaf, t.audit_entry, e.position == leaf.position)
+        .where(e.initiative_id == initiative)
+    )
+    return {sequence: index for sequence, index in rows}  # noqa: C416 - rows are no pairs to the type checker
 
 
 async def entry_at(connection: AsyncConnection, index: int) -> tuple[str, int] | None:
@@ -173,6 +193,20 @@ async def checkpoint(connection: AsyncConnection, at_size: int | None = None) ->
     note = f"{unsigned.text}\n{''.join(one.line for one in lines)}"
     signed = read_note(note) if lines else SignedCheckpoint(unsigned, ())
     return Made(signed, found.made_at, tuple(one.directorate for one in lines))
+
+
+async def signed_by_all(connection: AsyncConnection, sides: Sequence[str]) -> Made | None:
+    """The last checkpoint that every one of these sides has signed."""
+    s = t.log_signature.c
+    found: int | None = await connection.scalar(
+        select(s.size)
+        .where(s.directorate.in_(sides))
+        .group_by(s.size)
+        .having(func.count() == len(sides))
+        .order_by(s.size.desc())
+        .limit(1)
+    )
+    return None if found is None or not sides else await checkpoint(connection, found)
 
 
 async def last_signed(connection: AsyncConnection, directorate: str) -> int:

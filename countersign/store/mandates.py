@@ -10,9 +10,11 @@ from uuid import UUID, uuid5
 from sqlalchemy import insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from countersign.domain.audit import AuditEntry
 from countersign.domain.mandate import Mandate
 from countersign.store import books
 from countersign.store import tables as t
+from countersign.store.trail import COLUMNS, entry_of
 
 _BOOKS: Final = UUID("6a4f1f9c-52a3-5d0c-9f0e-3c1f0c8a7b11")
 
@@ -106,6 +108,17 @@ async def in_force(connection: AsyncConnection, delegate: str, now: datetime) ->
 
 def _mandates(bodies: Sequence[Any]) -> list[Mandate]:
     return [Mandate.model_validate(body) for body in bodies]
+
+
+async def entries(connection: AsyncConnection, mandate: Mandate) -> list[AuditEntry]:
+    """What its directorate's trail says of a mandate: that it was given, and revoked if it was."""
+    e = t.audit_entry.c
+    rows = await connection.execute(
+        select(*COLUMNS)
+        .where(e.initiative_id == book(mandate.directorate), e.body["id"].as_string() == mandate.id)
+        .order_by(e.sequence)
+    )
+    return [entry_of(dict(row)) for row in rows.mappings()]
 
 
 async def _one_at_a_time(connection: AsyncConnection, directorate: str) -> None:

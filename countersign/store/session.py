@@ -80,6 +80,9 @@ class Database:
         )
         # Reads need no transaction of their own: each is one statement, and this saves BEGIN and ROLLBACK.
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._at_once = self._engine.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
         self._pool = _Pool(url, pool_size)
         self._reader: str | None = None
 
@@ -112,6 +115,18 @@ class Database:
                     yield connection
                 return
             async with self._autocommit.connect() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def one_moment(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that sees the record as it is now until the block ends, however much is recorded meanwhile.
+
+        For reads that have to fit together. It holds one snapshot, so nothing slow belongs inside.
+        """
+        with _noticing_absence():
+            async with self._at_once.connect() as connection:
+                if self._reader is not None:
+                    await connection.execute(_READER, {"reader": self._reader})
                 yield connection
 
     async def statement(self, sql: str, *values: Any) -> list[asyncpg.Record]:

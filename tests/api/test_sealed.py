@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import uuid
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -137,6 +139,7 @@ def values(sealed: Sealed) -> dict[str, list[str]]:
         "/v1/audit/proofs/{sequence}": ["/v1/audit/proofs/0"],
         "/v1/audit/consistency": ["/v1/audit/consistency"],
         "/v1/initiatives/{identifier}/audit/{number}/proof": [f"{mine}/audit/5/proof"],
+        "/v1/initiatives/{identifier}/dossier": [f"{mine}/dossier"],
         "/v1/audit": [f"/v1/audit?initiative={sealed.initiative}&limit=1000", "/v1/audit?limit=1000"],
         "/v1/inbox": ["/v1/inbox?limit=200"],
         "/v1/mandates": ["/v1/mandates"],
@@ -219,6 +222,14 @@ def leaks(sealed: Sealed, text: str, *, whole: bool) -> list[str]:
     return found + [one for one in said if one == "return" or one in OWN_OFFICES[sealed.side]]
 
 
+def _text_of(answer: httpx.Response) -> str:
+    """What an answer says; of an archive, every file in it."""
+    if answer.headers.get("content-type") != "application/zip":
+        return answer.text
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        return "\n".join(archive.read(name).decode(errors="replace") for name in archive.namelist())
+
+
 async def test_no_get_route_tells_anybody_else_what_a_side_decided_before_the_other_side_did(
     sealed: Sealed, office: Office, services: Services
 ) -> None:
@@ -236,7 +247,7 @@ async def test_no_get_route_tells_anybody_else_what_a_side_decided_before_the_ot
                 assert answer.status_code == 200
             whole = "{identifier}" in path
             headers = json.dumps(dict(answer.headers))
-            here = leaks(sealed, answer.text, whole=whole) + leaks(sealed, headers, whole=False)
+            here = leaks(sealed, _text_of(answer), whole=whole) + leaks(sealed, headers, whole=False)
             found += [f"{who.name} {address}: {one}" for one in here]
             tells |= {path} if here else set()
         stream = await heard(office, services, who.name, sealed)
@@ -257,6 +268,7 @@ async def test_no_get_route_tells_anybody_else_what_a_side_decided_before_the_ot
             audits = who.issuer.startswith("audit-")
             assert ("/v1/initiatives/{identifier}/audit" in tells) is audits
             assert ("/v1/initiatives/{identifier}/history" in tells) is audits
+            assert ("/v1/initiatives/{identifier}/dossier" in tells) is audits
 
 
 async def test_no_refusal_tells_anybody_else_what_a_side_decided_before_the_other_side_did(
