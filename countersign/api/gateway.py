@@ -28,6 +28,7 @@ from countersign.domain.matter import Caller, SignOff
 from countersign.store import initiatives, trail
 from countersign.store.roles import Reader
 from countersign.store.session import Database
+from countersign.workflows import signposts
 from countersign.workflows.archive import ARCHIVE, COMPLETE, ArchiveWorkflow, Swept
 from countersign.workflows.checkpoints import CHECKPOINTS, CheckpointWorkflow
 from countersign.workflows.initiative import InitiativeWorkflow
@@ -63,7 +64,7 @@ class Gateway:
             task_queue=self._task_queue,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            static_summary=submission.reference,
+            **signposts.at_start(submission),
         )
         try:
             return await _bounded(

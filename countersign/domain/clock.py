@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import NamedTuple
 
 from countersign.domain import lateness, suspension
 from countersign.domain.facts import Happened, MatterEscalated, MatterLapsed, MatterReminded
@@ -15,14 +16,42 @@ from countersign.domain.matter import OVERDUE, REMINDERS, Matter, waiting_step
 from countersign.domain.payment_facts import TrancheDiverged
 
 
-def next_instant(state: InitiativeState) -> datetime | None:
-    """When time brings the next thing about; none while nothing is waited for."""
-    of_matters = (at for one in state.matters if one.is_open for at in _instants(one))
-    of_payments = (at for _, at in _diverging(state))
+class Coming(NamedTuple):
+    """What time brings about next: when, and of what, with its number if it has one."""
+
+    at: datetime
+    what: str
+    number: int | None = None
+
+    @property
+    def about(self) -> str:
+        return self.what if self.number is None else f"{self.what} {self.number}"
+
+
+def coming(state: InitiativeState) -> Coming | None:
+    """What time brings about next; nothing while nothing is waited for."""
+    report = state.next_report()
+    number = report.number if report is not None else None
     return min(
-        (*of_matters, *of_payments, *lateness.coming(state), *suspension.coming(state)),
+        (
+            *(Coming(at, "matter", m.number) for m in state.matters if m.is_open for at in _instants(m)),
+            *(Coming(at, "tranche", tranche.number) for tranche, at in _diverging(state)),
+            *(Coming(at, "report", number) for at in lateness.coming(state)),
+            *(Coming(at, "what was announced") for at in suspension.coming(state)),
+        ),
+        key=_instant_of,
         default=None,
     )
+
+
+def next_instant(state: InitiativeState) -> datetime | None:
+    """When that is."""
+    following = coming(state)
+    return None if following is None else following.at
+
+
+def _instant_of(one: Coming) -> datetime:
+    return one.at
 
 
 def _instants(matter: Matter) -> Iterator[datetime]:

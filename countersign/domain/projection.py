@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -200,7 +200,7 @@ def project(before: InitiativeState, after: InitiativeState, entries: Sequence[A
         content_hash=after.content_hash,
         submitted_at=submitted,
         sequence=after.sequence,
-        waits_for=tuple(sorted({one.directorate or "applicant" for one in waiting})),
+        waits_for=sides_of(waiting),
         next_deadline=min(deadlines, default=None),
         waiting=waiting,
         versions=tuple(_versions(entries)),
@@ -217,6 +217,11 @@ def project(before: InitiativeState, after: InitiativeState, entries: Sequence[A
 def _budgets(state: InitiativeState) -> tuple[str, ...]:
     lacking = state.deferral.lacking if state.deferral else ()
     return tuple(f"{one.directorate}/{one.unit}/{one.area or ''}" for one in lacking)
+
+
+def sides_of(waiting: Iterable[Waiting]) -> tuple[str, ...]:
+    """The directorates that are waited for, and ``applicant``, where it is the applicants."""
+    return tuple(sorted({one.directorate or "applicant" for one in waiting}))
 
 
 def waited_for(state: InitiativeState) -> Iterator[Waiting]:

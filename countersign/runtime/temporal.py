@@ -43,12 +43,12 @@ from countersign.runtime.settings import Settings
 from countersign.workflows.archive import ARCHIVE, COMPLETE, ArchiveWorkflow
 from countersign.workflows.checkpoints import CHECKPOINTS, CheckpointWorkflow
 from countersign.workflows.messages import Unencrypted
-from countersign.workflows.options import AREA, STAGE
+from countersign.workflows.options import SEARCH_ATTRIBUTES
 
 RETENTION: Final = timedelta(days=365)
 """How long Temporal keeps the history of an ended run. We archive it at once; this is for looking things up."""
 
-_SEARCH_ATTRIBUTES: Final = {STAGE.name: STAGE.indexed_value_type, AREA.name: AREA.indexed_value_type}
+_SEARCH_ATTRIBUTES: Final = {one.name: one.indexed_value_type for one in SEARCH_ATTRIBUTES}
 
 
 class _Refusing(EncodingPayloadConverter):

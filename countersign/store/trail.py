@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import literal, select, tuple_
+from sqlalchemy import Select, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from countersign.domain.audit import AuditEntry
@@ -78,6 +78,29 @@ async def search(
     ``before`` is the place of the last entry seen. What is recorded meanwhile is later than that, so a reader who
     goes back from page to page misses nothing that was there at the beginning.
     """
+    wanted = searching(
+        actor=actor,
+        action=action,
+        initiative=initiative,
+        since=since,
+        until=until,
+        before=before,
+        limit=limit,
+    )
+    return [_found(row) for row in (await connection.execute(wanted)).mappings()]
+
+
+def searching(
+    *,
+    actor: str | None = None,
+    action: str | None = None,
+    initiative: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
+    before: Place | None = None,
+    limit: int = 50,
+) -> Select[Any]:
+    """The statement of :func:`search`."""
     e = t.audit_entry.c
     exact = {"actor": actor, "action": action, "initiative_id": initiative}
     statement = (
@@ -94,7 +117,7 @@ async def search(
     if before is not None:
         here = tuple_(literal(before.at, e.at.type), literal(before.position, e.position.type))
         statement = statement.where(tuple_(e.at, e.position) < here)
-    return [_found(row) for row in (await connection.execute(statement)).mappings()]
+    return statement
 
 
 def _found(row: Mapping[Any, Any]) -> Found:

@@ -38,7 +38,11 @@ class Funding:
                 continue
             orders = self._orders(tranche)
             here: Instructed = await workflow.execute_local_activity(
-                "instruct_here", orders, result_type=Instructed, **options.LOOK_UP
+                "instruct_here",
+                orders,
+                result_type=Instructed,
+                summary=f"tranche {tranche.number}",
+                **options.LOOK_UP,
             )
             told = [one for one in orders if one.directorate in here.directorates]
             if told:

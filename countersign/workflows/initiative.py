@@ -20,7 +20,7 @@ from countersign.domain.facts import ReportScheduled
 from countersign.domain.initiative import InitiativeState
 from countersign.domain.matter import Matter, Outcome
 from countersign.domain.stage import COMPLAINABLE, OPENS, Stage
-from countersign.workflows import options
+from countersign.workflows import options, patches
 from countersign.workflows.deciding import Countersigning
 from countersign.workflows.ending import Ending
 from countersign.workflows.funding import Funding
@@ -69,6 +69,8 @@ class InitiativeWorkflow(Mailbox):
     async def run(self, begin: Begin) -> Ended:
         if begin.state is None:
             await self._open(begin.submission)
+        else:
+            self._keeping.show()
         beside = [
             asyncio.create_task(one)
             for one in (
@@ -104,6 +106,7 @@ class InitiativeWorkflow(Mailbox):
                     task.result()  # it never ends by itself: a fault in it is a fault of the workflow
         await self._keeping.take(complaining.release_promised)
         await workflow.wait_condition(self._is_quiet)
+        self._keeping.show(resting=True)
         for task in beside:
             task.cancel()
         return Ended(
@@ -190,11 +193,13 @@ class InitiativeWorkflow(Mailbox):
                 initiative=begin.initiative,
             ),
             result_type=Opened,
+            summary=begin.reference,
             **options.LOOK_UP,
         )
         if opened.examined.summary is None:
             raise ApplicationError("; ".join(opened.examined.faults), type="invalid", non_retryable=True)
-        workflow.upsert_search_attributes([options.AREA.value_set(opened.examined.summary.area)])
+        if not workflow.patched(patches.WAITS_FOR):
+            workflow.upsert_search_attributes([options.AREA.value_set(opened.examined.summary.area)])
         self._keeper = Keeper(
             InitiativeState(
                 id=begin.initiative, reference=begin.reference, terms=opened.terms, applicant=begin.applicant
@@ -395,7 +400,7 @@ class InitiativeWorkflow(Mailbox):
             await workflow.wait_condition(lambda: self._keeping.offered < self._keeping.freed)
             freed = self._keeping.freed
             await workflow.execute_local_activity(
-                "offer_money", self._state.terms.agreement, **options.LOOK_UP
+                "offer_money", self._state.terms.agreement, summary="to those who wait", **options.LOOK_UP
             )
             self._keeping.offered = freed  # what came free meanwhile is told again
 
@@ -434,10 +439,9 @@ class InitiativeWorkflow(Mailbox):
     async def _keep_time(self) -> None:
         """Whatever time brings about: reminders, escalation, lapse, alarms, late reports, what was announced."""
         while True:
-            at = clock.next_instant(self._state)
-            if not await self._keeping.wait(
-                self._moved_from(at), at, summary="deadlines of matters, payments and reports"
-            ):
+            coming = clock.coming(self._state)
+            at, about = (coming.at, coming.about) if coming is not None else (None, "")
+            if not await self._keeping.wait(self._moved_from(at), at, summary=about):
                 await self._keeping.take(clock.passed)
 
     def _moved_from(self, at: datetime | None) -> Callable[[], bool]:
@@ -451,6 +455,8 @@ class InitiativeWorkflow(Mailbox):
         Raises:
             _RunIsLong: when the run has taken many messages or Temporal suggests to go on in a new one.
         """
+        if not condition():
+            self._keeping.show(resting=True)
         came = await self._keeping.wait(lambda: condition() or self._is_long(), until, summary=summary)
         if came and not condition():
             raise _RunIsLong

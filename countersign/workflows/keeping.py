@@ -51,7 +51,7 @@ from countersign.domain.initiative import InitiativeState, entries_for, replay
 from countersign.domain.ledger import Code
 from countersign.domain.matter import Caller, SignOff
 from countersign.domain.projection import step_of
-from countersign.workflows import options
+from countersign.workflows import options, patches, signposts
 from countersign.workflows.messages import Answer
 
 T = TypeVar("T")
@@ -75,6 +75,7 @@ class Keeper:
 
     def __init__(self, state: InitiativeState) -> None:
         self.state = state
+        self._puts_up = workflow.patched(patches.WAITS_FOR)
         self.turn = asyncio.Lock()
         self._answered: dict[str, datetime] = {}
         self.freed = 0
@@ -145,9 +146,16 @@ class Keeper:
             after = replay(before, recorded.standing)
         self.state = after
         self.freed += before.deferral is not None and after.deferral is None
-        if before.stage is not after.stage and after.stage is not None:
+        self.show()
+        if not self._puts_up and before.stage is not after.stage and after.stage is not None:
             workflow.upsert_search_attributes([options.STAGE.value_set(after.stage.value)])
         return recorded
+
+    def show(self, *, resting: bool = False) -> None:
+        """Have Temporal's tools show where the initiative stands; ``resting``, where it stays until something comes."""
+        if self._puts_up:
+            signposts.put_up(self.state, resting=resting)
+        signposts.tell(self.state)
 
     async def _signed_and_recorded(
         self,
@@ -191,7 +199,11 @@ class Keeper:
         kind = steps.opens_next(self.state, after)
         questions = self._matter_questions(kind, after, now) if kind is not None else []
         recorded: Recorded = await workflow.execute_local_activity(
-            activity, args=[step, *more, questions], result_type=Recorded, **options.RECORD
+            activity,
+            args=[step, *more, questions],
+            result_type=Recorded,
+            summary=signposts.brief(entry.action for entry in entries),
+            **options.RECORD,
         )
         self.freed += any(one.code == Code.COMMITMENT_RELEASED for one in following.ledger)
         self._answered |= dict(zip(map(_asked, questions), recorded.deadlines, strict=False))
@@ -220,7 +232,11 @@ class Keeper:
                 )
                 questions = self._matter_questions(MatterKind.REPORT, self.state, workflow.now())
                 answer: ReportAnswer = await workflow.execute_local_activity(
-                    "examine_report", args=[report, questions], result_type=ReportAnswer, **options.LOOK_UP
+                    "examine_report",
+                    args=[report, questions],
+                    result_type=ReportAnswer,
+                    summary=f"report {command.report}",
+                    **options.LOOK_UP,
                 )
                 return {
                     "examined": answer.examined,
@@ -411,7 +427,7 @@ def _asked(question: DeadlineQuestion) -> str:
 async def _ask(activity: str, question: Any, answer: type[T]) -> T:
     """Look something up by a local activity."""
     found: T = await workflow.execute_local_activity(
-        activity, question, result_type=answer, **options.LOOK_UP
+        activity, question, result_type=answer, summary=activity.replace("_", " "), **options.LOOK_UP
     )
     return found
 

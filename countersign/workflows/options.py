@@ -9,6 +9,9 @@ from temporalio.common import RetryPolicy, SearchAttributeKey
 
 STAGE: Final = SearchAttributeKey.for_keyword("CountersignStage")
 AREA: Final = SearchAttributeKey.for_keyword("CountersignArea")
+REFERENCE: Final = SearchAttributeKey.for_keyword("CountersignReference")
+WAITS_FOR: Final = SearchAttributeKey.for_keyword_list("CountersignWaitsFor")
+SEARCH_ATTRIBUTES: Final[tuple[SearchAttributeKey[Any], ...]] = (REFERENCE, STAGE, AREA, WAITS_FOR)
 
 RECORD: Final[dict[str, Any]] = {
     # A step is never given up: the record is what everything else is derived from. A database that is away for a

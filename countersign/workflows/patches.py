@@ -11,6 +11,8 @@ id                                      since  what it changes                  
 ``complaint-after-termination``         0.1    a winding up begins with a step   no run is open that was terminated
                                                that lets the termination be      under the code before it
                                                complained of
+``waits-for``                           0.1    reference, stage, area and who is  no run is open that began under the
+                                               waited for are upserted together  code before it
 ======================================  =====  ================================  ===================================
 
 Older branches go in two releases: first ``workflow.deprecate_patch`` stands in the place of the question, then nothing.
@@ -22,3 +24,4 @@ from __future__ import annotations
 from typing import Final
 
 COMPLAINT_AFTER_TERMINATION: Final = "complaint-after-termination"
+WAITS_FOR: Final = "waits-for"

@@ -417,12 +417,19 @@ async def test_no_id_of_an_update_can_be_found_from_a_message_that_is_guessed(
 
 
 async def test_what_temporal_can_be_searched_by_says_where_an_initiative_stands_and_nothing_more(
-    services: Services, initiative: str
+    services: Services, office: Office, initiative: str
 ) -> None:
+    reference = (await office.get("il-auditor", f"/v1/initiatives/{initiative}"))["reference"]
     description = await services.client.get_workflow_handle(workflow_id(initiative)).describe()
     searched = {pair.key.name: pair.value for pair in description.typed_search_attributes}
     del searched["BuildIds"]  # Temporal's own: which build of a worker it met
-    assert searched == {"CountersignStage": "eligibility", "CountersignArea": "civilian_sectors"}
+    assert searched.pop("TemporalChangeVersion") == ["waits-for"]  # and which shape its run has
+    assert searched == {
+        "CountersignReference": reference,
+        "CountersignStage": "eligibility",
+        "CountersignArea": "civilian_sectors",
+        "CountersignWaitsFor": ["az", "il"],
+    }
     info = description.raw_description.workflow_execution_info
     assert info.execution.workflow_id == f"initiative/{initiative}"
     assert dict(info.memo.fields) == {}

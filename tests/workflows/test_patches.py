@@ -22,6 +22,7 @@ from tests.eventually import eventually
 from tests.people import minimal_proposal
 from tests.workflows.carrying import Carried, in_force
 from tests.workflows.test_replay import replayer
+from tests.workflows.test_signposts import attributes, stands
 
 pytestmark = pytest.mark.services
 
@@ -157,4 +158,26 @@ async def test_a_new_run_before_that_lets_the_applicant_complain_with_all_that_f
         await life.all_sign()
         await life.reached(Stage.ACTIVE)
         assert (await life.state()).reports[0].uncut is None
+        await replays(life)
+
+
+# ---- what it is found by in Temporal
+
+
+async def test_what_began_under_older_code_is_found_by_as_much_as_before_and_by_more_from_its_next_run_on(
+    life: Carried, at_work: At, short_run: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        older.setattr(workflow, "patched", lambda _: False)
+        async with at_work():
+            await life.begin()
+            await life.side_signs("il")
+    async with at_work():
+        await life.side_signs("az")
+        await life.reached(Stage.DECISION)
+        assert await attributes(life) == {"Stage": "decision", "Area": "civilian_sectors"}
+        await in_a_new_run(life)
+        await stands(life, Stage.DECISION, "az", "il")
+        await life.side_signs("az", matter=2)
+        await stands(life, Stage.DECISION, "il")
         await replays(life)

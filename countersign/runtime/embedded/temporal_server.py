@@ -11,12 +11,13 @@ from typing import Final
 
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
+from temporalio.common import SearchAttributeIndexedValueType
 from temporalio.service import RPCError
 
 from countersign.runtime.embedded import EmbeddedError
 from countersign.runtime.embedded.home import Home
 from countersign.runtime.temporal import KEYLESS
-from countersign.workflows.options import AREA, STAGE
+from countersign.workflows.options import SEARCH_ATTRIBUTES
 
 DEFAULT_PORT: Final = 7233
 DEFAULT_UI_PORT: Final = 8233
@@ -29,6 +30,12 @@ _DYNAMIC_CONFIG: Final = {
     "history.timerProcessorMaxPollRPS": "2000",
     "history.transferProcessorMaxPollHostRPS": "20000",
     "history.timerProcessorMaxPollHostRPS": "20000",
+}
+
+
+_KINDS: Final = {
+    SearchAttributeIndexedValueType.KEYWORD: "Keyword",
+    SearchAttributeIndexedValueType.KEYWORD_LIST: "KeywordList",
 }
 
 
@@ -63,8 +70,9 @@ def command(
     line = [
         *(str(binary()), "server", "start-dev", "--log-level", "warn"),
         *("--ip", "127.0.0.1", "--port", str(port), "--namespace", namespace),
-        *("--search-attribute", f"{STAGE.name}=Keyword", "--search-attribute", f"{AREA.name}=Keyword"),
     ]
+    for one in SEARCH_ATTRIBUTES:
+        line += ["--search-attribute", f"{one.name}={_KINDS[one.indexed_value_type]}"]
     for key, value in {**_DYNAMIC_CONFIG, **(dynamic_config or {})}.items():
         line += ["--dynamic-config-value", f"{key}={value}"]
     if ui_port is None:
