@@ -13,13 +13,19 @@ import structlog
 from temporalio import activity
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
-from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus, WorkflowHistory
+from temporalio.client import (
+    Client,
+    WorkflowExecution,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
+    WorkflowHistory,
+)
 from temporalio.service import RPCError, RPCStatusCode
 
 from countersign.domain.ids import workflow_id
 from countersign.domain.model import Model
 from countersign.store import histories
-from countersign.store.histories import Run
+from countersign.store.histories import Run, Unfinished
 from countersign.store.session import Database
 
 log = structlog.get_logger(__name__)
@@ -29,11 +35,11 @@ _PREFIX: Final = workflow_id("")
 _BATCH: Final = 500
 
 _ENDINGS: Final = {
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: "completed",
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: histories.COMPLETED,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW: histories.CONTINUED,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: "failed",
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT: "timed_out",
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED: "terminated",
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED: histories.TERMINATED,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED: "canceled",
 }
 """The last event of a run that has ended, and what its status is called."""
@@ -91,14 +97,14 @@ class Archiving:
         missing: list[str] = []
         if sweep.complete:
             async with self._database.reading() as connection:
-                wanted = await histories.open_ones(connection, self._agreement)
-            for initiative, run in wanted:
-                activity.heartbeat(initiative)
-                number, is_whole = await self._follow(workflow_id(initiative), run, sweep.at)
+                unfinished = await histories.unfinished(connection, self._agreement)
+            for left in unfinished:
+                activity.heartbeat(left.initiative)
+                number, is_whole = await self._follow(left, sweep.at)
                 archived += number
                 if not is_whole:
-                    log.error("history_missing", initiative=initiative, run=run)
-                    missing.append(initiative)
+                    log.error("history_missing", initiative=left.initiative, run=left.run)
+                    missing.append(left.initiative)
         if archived:
             log.info("histories_archived", number=archived)
         return Swept(archived=archived, missing=tuple(missing))
@@ -114,31 +120,49 @@ class Archiving:
         if some:
             yield some
 
-    async def _follow(self, workflow: str, run: str | None, at: datetime) -> tuple[int, bool]:
-        """Archive a workflow's runs from one on, or all of them: how many, and whether none was missing."""
-        number = 0
-        while True:
-            try:
-                found = await self._client.get_workflow_handle(workflow, run_id=run).describe()
-            except RPCError as error:
-                if error.status is not RPCStatusCode.NOT_FOUND:
-                    raise
+    async def _follow(self, one: Unfinished, at: datetime) -> tuple[int, bool]:
+        """Archive the runs of an initiative that are not: how many, and whether none was missing."""
+        workflow, run, number = workflow_id(one.initiative), one.run, 0
+        if run is None:
+            last = await self._described(workflow, None)
+            if last is None:
+                return 0, False
+            async with self._database.reading() as connection:
+                if await histories.known(connection, [last.run_id]):
+                    return 0, True
+            run = last.raw_description.workflow_execution_info.first_run_id if one.is_new else last.run_id
+        while run is not None:
+            found = await self._described(workflow, run)
+            if found is None:
                 return number, False
-            first = found.raw_description.workflow_execution_info.first_run_id
-            if run is None and first != found.run_id:
-                run = first
-                continue
             if found.status is WorkflowExecutionStatus.RUNNING:
-                return number, True
-            ended = await self._archive(workflow, found.run_id, at)
-            if ended is None or ended.continued_to is None:
-                return number + (ended is not None), True
+                break
+            ended = await self._archive(workflow, run, at)
+            if ended is None:
+                break
             number, run = number + 1, ended.continued_to
+        return number, True
+
+    async def _described(self, workflow: str, run: str | None) -> WorkflowExecutionDescription | None:
+        """A run, or the last one of a workflow, as Temporal describes it; none when it has no such run."""
+        try:
+            return await self._client.get_workflow_handle(workflow, run_id=run).describe()
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            return None
 
     async def _archive(self, workflow: str, run: str, at: datetime) -> Run | None:
         """Archive one run; nothing when it was archived meanwhile, or its initiative was redacted."""
         activity.heartbeat(run)
-        history = await self._client.get_workflow_handle(workflow, run_id=run).fetch_history()
+        try:
+            history = await self._client.get_workflow_handle(workflow, run_id=run).fetch_history()
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            # Its retention ended since it was listed.
+            log.error("history_missing", workflow=workflow, run=run)  # noqa: TRY400
+            return None
         # It may take a second, and other activities go on meanwhile.
         packed = await asyncio.to_thread(self._pack, history, run)
         made = _run(history, run, packed)

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.update.v1 import Request
 from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError
 
@@ -85,6 +86,7 @@ class _Teller:
     def __init__(self) -> None:
         self._asked: dict[int, _Told] = {}
         self._timers: dict[str, str] = {}
+        self._admitted: dict[str, Request] = {}
 
     def tell(self, event: HistoryEvent) -> _Told | None:
         """What an event says, unless it says nothing to people."""
@@ -92,8 +94,15 @@ class _Teller:
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
                 again = event.workflow_execution_started_event_attributes.continued_execution_run_id
                 return _Told("run", "The workflow went on in a new run." if again else "The workflow began.")
+            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED:
+                # After a reset: it came before, and is accepted without being said again.
+                request = event.workflow_execution_update_admitted_event_attributes.request
+                self._admitted[request.meta.update_id] = request
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
-                request = event.workflow_execution_update_accepted_event_attributes.accepted_request
+                accepted = event.workflow_execution_update_accepted_event_attributes
+                request = accepted.accepted_request
+                if not request.input.name:
+                    request = self._admitted.get(accepted.protocol_instance_id, request)
                 told = _sent(request.input.name, _first(request.input.args.payloads))
                 self._asked[event.event_id] = told
                 return told

@@ -70,7 +70,7 @@ def read(run: str, history: Mapping[str, Any]) -> Told:
         ValueError: it is no history of an initiative's workflow.
     """
     told = Told(run)
-    accepted: dict[int, tuple[str, Any]] = {}
+    accepted: dict[int | str, tuple[str, Any]] = {}
     try:
         for event in history["events"]:
             _read(told, event, accepted)
@@ -79,7 +79,7 @@ def read(run: str, history: Mapping[str, Any]) -> Told:
     return told
 
 
-def _read(told: Told, event: Mapping[str, Any], accepted: dict[int, tuple[str, Any]]) -> None:
+def _read(told: Told, event: Mapping[str, Any], accepted: dict[int | str, tuple[str, Any]]) -> None:
     number = int(event["eventId"])
     match event["eventType"].removeprefix("EVENT_TYPE_"):
         case "WORKFLOW_EXECUTION_STARTED":
@@ -89,9 +89,14 @@ def _read(told: Told, event: Mapping[str, Any], accepted: dict[int, tuple[str, A
         case "WORKFLOW_EXECUTION_COMPLETED":
             ended = _first(event["workflowExecutionCompletedEventAttributes"].get("result"))
             told.standings.append(Standing(told.run, number, ended["entries"], ended["head"]))
+        case "WORKFLOW_EXECUTION_UPDATE_ADMITTED":
+            # After a reset: what came before it comes once more, and is accepted without being said again.
+            request = event["workflowExecutionUpdateAdmittedEventAttributes"]["request"]
+            accepted[request["meta"]["updateId"]] = _sent(request)
         case "WORKFLOW_EXECUTION_UPDATE_ACCEPTED":
-            sent = event["workflowExecutionUpdateAcceptedEventAttributes"]["acceptedRequest"]["input"]
-            accepted[number] = (sent["name"], _first(sent.get("args")))
+            attributes = event["workflowExecutionUpdateAcceptedEventAttributes"]
+            request = attributes.get("acceptedRequest")
+            accepted[number] = _sent(request) if request else accepted[attributes["protocolInstanceId"]]
         case "WORKFLOW_EXECUTION_UPDATE_COMPLETED":
             completed = event["workflowExecutionUpdateCompletedEventAttributes"]
             name, message = accepted[int(completed["acceptedEventId"])]
@@ -106,8 +111,14 @@ def _read(told: Told, event: Mapping[str, Any], accepted: dict[int, tuple[str, A
             details = event["markerRecordedEventAttributes"].get("details", {})
             found = _first(details.get("result"))
             if isinstance(found, dict):
-                for entry in [*(found.get("standing") or ()), *(found.get("signed") or ())]:
+                # Where others stood on record already, what was signed meanwhile was not put there.
+                for entry in found.get("standing") or found.get("signed") or ():
                     told.entries[entry["sequence"]] = entry["hash"]
+
+
+def _sent(request: Mapping[str, Any]) -> tuple[str, Any]:
+    """An update's name and message."""
+    return request["input"]["name"], _first(request["input"].get("args"))
 
 
 def _begun(told: Told, event: int, given: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+from collections.abc import Set
 from typing import Final
 
 import structlog
@@ -18,7 +19,7 @@ from countersign.runtime.payload_codec import EncryptingCodec, PayloadRefused
 from countersign.runtime.payload_keys import KeyRing
 from countersign.runtime.sealing import Seal, SealBroken
 from countersign.store import histories
-from countersign.store.histories import Kept
+from countersign.store.histories import Kept, Run
 from countersign.store.session import Database
 
 log = structlog.get_logger(__name__)
@@ -101,24 +102,29 @@ async def runs(
     reading = Reading(codec.ring)
     found = [opened(reading.history(one), codec) for one in kept if one.content is not None]
     last = kept[-1].run if kept else None
-    if last is None or last.continued_to is not None:
-        found += await _live(client, codec, workflow_id(initiative), last.continued_to if last else None)
+    if last is None or last.status != histories.COMPLETED:
+        known = {one.run.run_id for one in kept}
+        found += await _live(client, codec, workflow_id(initiative), last, known)
     return found
 
 
 async def _live(
-    client: Client, codec: EncryptingCodec, workflow: str, run: str | None
+    client: Client, codec: EncryptingCodec, workflow: str, last: Run | None, known: Set[str]
 ) -> list[WorkflowHistory]:
-    """What Temporal has of a workflow's runs, from one on or all of them."""
+    """What Temporal has of a workflow's runs after the last one that is archived."""
     found: list[WorkflowHistory] = []
+    seen = set(known)
     try:
-        if run is None:
-            description = await client.get_workflow_handle(workflow).describe()
-            run = description.raw_description.workflow_execution_info.first_run_id
-        while run:
-            history = await client.get_workflow_handle(workflow, run_id=run).fetch_history()
-            found.append(opened(history, codec))
-            run = leads_to(history.events[-1])
+        current = await client.get_workflow_handle(workflow).describe()
+        first = current.raw_description.workflow_execution_info.first_run_id
+        # Where a run leads nowhere and is not the last one, somebody has reset it to that.
+        for begin in (first if last is None else last.continued_to, current.run_id):
+            run = begin
+            while run and run not in seen:
+                seen.add(run)
+                history = await client.get_workflow_handle(workflow, run_id=run).fetch_history()
+                found.append(opened(history, codec))
+                run = leads_to(history.events[-1])
     except RPCError as error:
         if error.status is not RPCStatusCode.NOT_FOUND:
             raise

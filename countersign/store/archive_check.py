@@ -17,7 +17,7 @@ from countersign.domain.facts import RecordRedacted
 from countersign.domain.verification import Fault
 from countersign.store import histories, retention
 from countersign.store import tables as t
-from countersign.store.histories import CONTINUED, Kept, Run, kept_of
+from countersign.store.histories import COMPLETED, Kept, Run, kept_of
 from countersign.store.verification import batched
 
 _SAID: Final = tuple(Run.__slots__)
@@ -96,7 +96,7 @@ def chain_faults(initiative: str, runs: list[Kept]) -> Iterator[Fault]:
         if came_from is None:
             if run.continued_from is not None:
                 yield Fault(initiative, None, TABLE, f"the run before {run.run_id} is not archived")
-        elif (came_from.continued_to, run.continued_from) != (run.run_id, came_from.run_id):
+        elif not histories.is_succeeded(came_from, run):
             yield Fault(initiative, None, TABLE, f"run {run.run_id} does not follow {came_from.run_id}")
         came_from = run
         if kept.content is not None and _sha256(kept.content) != run.sealed_hash:
@@ -106,7 +106,7 @@ def chain_faults(initiative: str, runs: list[Kept]) -> Iterator[Fault]:
 async def missing(connection: AsyncConnection, over_since: datetime) -> AsyncIterator[Fault]:
     """Initiatives that were over by then, and whose last run is not archived."""
     i, h, e = t.initiative.c, t.workflow_history.c, t.audit_entry.c
-    ended = select(h.run_id).where(h.initiative_id == i.id, h.status != CONTINUED).exists()
+    ended = select(h.run_id).where(h.initiative_id == i.id, h.status == COMPLETED).exists()
     redacted = select(e.position).where(e.initiative_id == i.id, e.action == RecordRedacted.action).exists()
     later = select(e.position).where(e.initiative_id == i.id, e.at >= rfc3339(over_since)).exists()
     wanted = select(i.id).where(retention.is_over(), ~ended, ~redacted, ~later).order_by(i.id)

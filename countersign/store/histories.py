@@ -20,8 +20,14 @@ from countersign.store import tables as t
 ARCHIVED: Final = "history.archived"
 """The action of that trail."""
 
+COMPLETED: Final = "completed"
+"""The status of a run that came to its end: there is none after it."""
+
 CONTINUED: Final = "continued_as_new"
 """The status of a run that went on in another one."""
+
+TERMINATED: Final = "terminated"
+"""The status of a run that somebody ended from outside; one that was reset ends so, and another one begins like it."""
 
 _BOOKS: Final = UUID("3f3b9b0a-6a3c-5a0e-9d55-0d5b3f0c7e61")
 _INSTANTS: Final = ("started_at", "closed_at")
@@ -91,6 +97,13 @@ async def known(connection: AsyncConnection, runs: Collection[str]) -> set[str]:
     return set(await connection.scalars(select(h.run_id).where(h.run_id.in_(runs))))
 
 
+def is_succeeded(before: Run, run: Run) -> bool:
+    """Whether a run is the one that follows another: that one went on in it, or was reset to it."""
+    if before.continued_to is not None:
+        return (before.continued_to, before.run_id) == (run.run_id, run.continued_from)
+    return before.status == TERMINATED and before.continued_from == run.continued_from
+
+
 async def of(connection: AsyncConnection, initiative: str) -> list[Kept]:
     """The archived runs of an initiative, the first one first."""
     h = t.workflow_history
@@ -106,11 +119,20 @@ def kept_of(row: Any) -> Kept:
     return Kept(Run(**values), row.content)
 
 
-async def open_ones(connection: AsyncConnection, agreement: str) -> list[tuple[str, str | None]]:
-    """A programme's initiatives whose runs are not all archived, each with the run that is to be archived next.
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """An initiative whose last run is not archived. ``run`` is the one that follows the last archived one, where known.
 
-    That is the one that the last archived one went on in; none where nothing of it is archived.
+    It is not where nothing is archived (``is_new``), nor where an operator has reset the last one.
     """
+
+    initiative: str
+    run: str | None
+    is_new: bool
+
+
+async def unfinished(connection: AsyncConnection, agreement: str) -> list[Unfinished]:
+    """A programme's initiatives whose last run is not archived: those that are under way, and what was missed."""
     i, h, e = t.initiative.c, t.workflow_history, t.audit_entry.c
     last = (
         select(h.c.continued_to, h.c.status)
@@ -121,13 +143,13 @@ async def open_ones(connection: AsyncConnection, agreement: str) -> list[tuple[s
     )
     redacted = select(e.position).where(e.initiative_id == i.id, e.action == RecordRedacted.action)
     rows = await connection.execute(
-        select(i.id, last.c.continued_to)
+        select(i.id, last.c.continued_to, last.c.status)
         .select_from(t.initiative.outerjoin(last, onclause=last.c.status.is_not(None)))
-        .where(i.agreement_id == agreement, last.c.status.is_(None) | (last.c.status == CONTINUED))
+        .where(i.agreement_id == agreement, last.c.status.is_(None) | (last.c.status != COMPLETED))
         .where(~redacted.exists())
         .order_by(i.id)
     )
-    return [(str(row.id), row.continued_to) for row in rows]
+    return [Unfinished(str(row.id), row.continued_to, row.status is None) for row in rows]
 
 
 async def erase(connection: AsyncConnection, initiative: str, at: datetime) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ from tests.eventually import eventually
 from tests.people import minimal_proposal
 from tests.store.making import new_id
 from tests.workflows.carrying import Carried, in_force
+from tests.workflows.resetting import reset
 
 LATER: Final = datetime(9000, 1, 1, tzinfo=UTC)
 """Lives of their own clocks are over by then."""
@@ -183,6 +184,27 @@ async def test_the_histories_of_a_life_agree_with_its_trail_and_replay_to_it(
     assert found.faults == []
     assert found.histories >= 3
     assert found.unread == 0
+
+
+async def test_a_run_that_was_reset_is_archived_and_the_one_in_its_place_follows_it(place: Place) -> None:
+    life = await place.life().begin()
+    await life.all_sign()
+    await life.reached(Stage.DECISION)
+    before = await reset(place.client, life.handle.id)
+    await place.sweep()
+    (kept,) = await place.archived(life)
+    assert (kept.run.run_id, kept.run.status) == (before, "terminated")
+    runs = await place.runs(life)
+    assert len(runs) == 2  # the second one, too, says that it began as the first
+    assert (await place.verified(replay=True)).faults == []
+    await life.withdraw()
+    await life.handle.result()
+    assert await place.sweep(complete=True) == Swept(archived=1)
+    last = (await place.archived(life))[-1].run
+    assert (last.run_id, last.status) == ((await life.handle.describe()).run_id, "completed")
+    archived = await place.runs(life)
+    assert archived[1].events[: len(runs[1].events)] == runs[1].events
+    assert (await place.verified(replay=True, over_since=LATER)).faults == []
 
 
 async def test_a_run_that_temporal_does_not_list_is_found_by_asking_for_it(place: Place) -> None:

@@ -11,6 +11,7 @@ import pytest
 from temporalio.testing import TimeSkipper
 
 from countersign import worker
+from countersign.domain.ids import workflow_id
 from countersign.domain.stage import Stage
 from countersign.runtime.dossier import record
 from countersign.runtime.dossier.container import File, Packed, packed
@@ -28,6 +29,7 @@ from tests.dossier.making import checkpointed, exported, read, unpacked, verify
 from tests.journeys.journey import Journey
 from tests.people import ROOT, Office, minimal_proposal
 from tests.workflows.carrying import Carried, in_force
+from tests.workflows.resetting import reset
 
 
 def kept(attachments: Path, content_hash: str) -> Path:
@@ -55,6 +57,24 @@ async def test_a_redacted_initiative_verifies_and_its_documents_are_said_to_be_r
     said = "".join(texts(directory / "documents"))
     assert "Almonit Plonit" not in said + (directory / "index.html").read_text()
     assert "were redacted on" in (directory / "index.html").read_text()
+
+
+async def test_a_workflow_that_was_reset_tells_two_histories_and_both_agree_with_the_trail(
+    office: Office, services: Services, skipper: TimeSkipper, tmp_path: Path
+) -> None:
+    journey = Journey(office, services, skipper, minimal_proposal())
+    await journey.submit()
+    await journey.clear()
+    await reset(services.client, workflow_id(journey.id))
+    await journey.decide("proposal", ("refuse", "approve"))
+    await journey.reach("not_approved")
+    await checkpointed(office)
+    directory = unpacked(await exported(office, journey.id), tmp_path / "d")
+    assert len(list((directory / "histories").iterdir())) == 2
+    found = await verify(directory)
+    assert (found.status, found.wrong) == (0, []), found.out
+    told = await office.get("az-auditor", f"/v1/initiatives/{journey.id}/history?action=sign_off")
+    assert "sent sign_off (matter 1, approve)" in told["items"][0]["sentence"]
 
 
 async def test_an_attachment_that_is_gone_or_damaged_is_named_and_stops_nothing(

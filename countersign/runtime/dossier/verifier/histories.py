@@ -20,13 +20,13 @@ def histories(dossier: Dossier) -> Iterator[str]:
         return
     heard: set[tuple[str, str]] = set()
     adopted: set[str] = set()
-    before: str | None = None
+    before: History | None = None
     for name in names:
         run = History(dossier, name, dossier.json(name))
         yield from run.faults(before)
         heard |= run.heard
         adopted |= run.adopted
-        before = run.id
+        before = run
     for entry in dossier.trail:
         message, key = entry["message"], (entry["actor"], entry["message"])
         if (
@@ -71,16 +71,32 @@ class History:
         self.id = begun["originalExecutionRunId"]
         self.continued = begun.get("continuedExecutionRunId") or None
         self.begin = first(begun["input"])
+        self.is_reset = False
         self.heard: set[tuple[str, str]] = set()
         self.adopted: set[str] = set()
 
-    def faults(self, before: str | None) -> Iterator[str]:
+    @property
+    def leads_to(self) -> str | None:
+        """The run that it went on in."""
+        ended = self.events[-1].get("workflowExecutionContinuedAsNewEventAttributes") or {}
+        return ended.get("newExecutionRunId") or None
+
+    def follows(self, before: History | None) -> bool:
+        """Whether that run went on in this one, or was reset to it: ended from outside, and begun once more."""
+        if self.events[0].get("eventType") != "EVENT_TYPE_WORKFLOW_EXECUTION_STARTED":
+            return False
+        if before is None:
+            return self.continued is None
+        if before.leads_to is not None:
+            # A run that another one was reset to is known by the name of that one, save to the run that follows it.
+            return before.leads_to == self.id and (self.continued == before.id or before.is_reset)
+        self.is_reset = before.events[-1]["eventType"] == "EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED"
+        return self.is_reset and self.continued == before.continued
+
+    def faults(self, before: History | None) -> Iterator[str]:
         """What it and the trail do not agree on; ``before`` is the run that it goes on from."""
         trail, where = self.dossier, self.name
-        if (
-            self.events[0].get("eventType") != "EVENT_TYPE_WORKFLOW_EXECUTION_STARTED"
-            or self.continued != before
-        ):
+        if not self.follows(before):
             yield f"{where}: it does not continue the run before it"
         if [one["eventId"] for one in self.events] != [str(i) for i in range(1, len(self.events) + 1)]:
             yield f"{where}: events are missing"
@@ -90,16 +106,22 @@ class History:
             or submission["initiative"] != trail.about["initiative"]
         ):
             yield f"{where}: it began with another submission"
-        if (state is None) != (before is None):
+        if (state is None) != (self.continued is None):
             yield f"{where}: it began without the state of the run before"
         elif state is not None and trail.entry(state["sequence"]).get("hash") != state["head"]:
             yield f"{where}: it began after entry {state['sequence']} of another trail"
         asked: dict[str, Json] = {}
+        admitted: dict[str, Json] = {}
         for event in self.events:
             kind, at = event["eventType"], f"{where}, event {event['eventId']}"
             if kind == "EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED":
-                request = event["workflowExecutionUpdateAcceptedEventAttributes"]["acceptedRequest"]
+                accepted = event["workflowExecutionUpdateAcceptedEventAttributes"]
+                request = accepted.get("acceptedRequest") or admitted[accepted["protocolInstanceId"]]
                 asked[event["eventId"]] = self.hear(first(request["input"].get("args", {})))
+            elif kind == "EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED":
+                # After a reset: what came before it comes once more, and is accepted without being said again.
+                request = event["workflowExecutionUpdateAdmittedEventAttributes"]["request"]
+                admitted[request["meta"]["updateId"]] = request
             elif kind == "EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED":
                 signal = event["workflowExecutionSignaledEventAttributes"]
                 self.hear(first(signal.get("input", {})))
@@ -110,7 +132,8 @@ class History:
                     yield f"{at}: {why}"
             elif kind == "EVENT_TYPE_MARKER_RECORDED":
                 result = first(event["markerRecordedEventAttributes"].get("details", {}).get("result", {}))
-                for one in [*(result.get("standing") or ()), *(result.get("signed") or ())]:
+                # Where others stood on record already, what was signed meanwhile was not put there.
+                for one in result.get("standing") or result.get("signed") or ():
                     self.adopted.add(one["hash"])
                     if trail.entry(one["sequence"]).get("hash") != one["hash"]:
                         yield f"{at}: entry {one['sequence']} was another one"
