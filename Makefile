@@ -52,9 +52,10 @@ browser: setup ## Run the tests in a real browser, installing Chromium where Deb
 	$(BIN)/python -m pytest tests/browser $(ARGS)
 
 .PHONY: nightly
-nightly: setup ## Run many more random sequences and tamperings than the tests do
+nightly: setup ## Run many more random sequences, tamperings and exported entries than the tests do
 	COUNTERSIGN_SEQUENCES=2000 $(BIN)/python -m pytest tests/workflows/test_sequences.py $(ARGS)
 	COUNTERSIGN_TAMPERINGS=5000 $(BIN)/python -m pytest tests/audit/test_tampering.py $(ARGS)
+	COUNTERSIGN_EXPORTED=1000000 $(BIN)/python -m pytest tests/api/test_entry_files.py $(ARGS)
 
 .PHONY: check
 check: setup ## Check format, lint, types and who imports whom
