@@ -6,13 +6,17 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Text, cast, func, select, text
 
+from countersign.domain import audit
+from countersign.domain.facts import RecordRedacted
 from countersign.domain.proposal import Proposal
-from countersign.store import documents, record
+from countersign.store import documents, record, retention, trail
 from countersign.store import tables as t
+from countersign.store.retention import Due
 from countersign.store.session import Database
 from tests.people import minimal_proposal
 from tests.store.making import Steps, new_id
 
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
 LONG_AGO = datetime(2011, 3, 1, 9, tzinfo=UTC)
 
 
@@ -71,3 +75,18 @@ async def kept(database: Database, hash_: str) -> documents.Kept:
         found = await documents.look_up(connection, hash_)
     assert found is not None
     return found
+
+
+async def due(database: Database, *lives: Named, at: datetime = NOW) -> list[Due]:
+    """What is due of some lives."""
+    async with database.reading() as connection:
+        return [one for one in await retention.due(connection, at) if one.id in {life.id for life in lives}]
+
+
+async def redact(database: Database, life: Named, at: datetime = NOW) -> RecordRedacted | None:
+    return await retention.redact(database, life.id, at, "operator")
+
+
+async def entries_of(database: Database, life: Named) -> tuple[audit.AuditEntry, ...]:
+    async with database.reading() as connection:
+        return await trail.entries_from(connection, life.id)
