@@ -18,6 +18,7 @@ from countersign.api.dependencies import Record as Database
 from countersign.api.errors import Problem, documented
 from countersign.api.identity import Identity
 from countersign.api.limits import AtOnce
+from countersign.runtime.archive import HistoryLost
 from countersign.runtime.dossier import record as on_record
 from countersign.runtime.dossier.container import Packed, packed
 from countersign.runtime.dossier.files import Histories, files
@@ -86,7 +87,8 @@ async def _histories(request: Request, record: Database, initiative: str) -> His
     try:
         runs = await history.runs(request.app.state.temporal, request.app.state.codec, record, initiative)
     except Problem as problem:
-        if problem.code != "not_found":
+        # One that was tampered with is told in the dossier, and stops nothing.
+        if problem.code != "not_found" and not isinstance(problem.__cause__, HistoryLost):
             raise
         return Histories(absent=problem.detail)
     except PayloadRefused as problem:

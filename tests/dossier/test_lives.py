@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from temporalio.testing import TimeSkipper
 
 from countersign import worker
@@ -75,6 +76,45 @@ async def test_a_workflow_that_was_reset_tells_two_histories_and_both_agree_with
     assert (found.status, found.wrong) == (0, []), found.out
     told = await office.get("az-auditor", f"/v1/initiatives/{journey.id}/history?action=sign_off")
     assert "sent sign_off (matter 1, approve)" in told["items"][0]["sentence"]
+
+
+async def flip_a_byte_of_its_history(database: Database, initiative: str) -> None:
+    """As only the owner can; done twice it is as it was."""
+    async with database.transaction() as connection:
+        await connection.execute(
+            text("ALTER TABLE workflow_history DISABLE TRIGGER workflow_history_only_erased")
+        )
+        await connection.execute(
+            text(
+                "UPDATE workflow_history SET content = set_byte(content, 200, 255 - get_byte(content, 200)) "
+                "WHERE initiative_id = cast(:id AS uuid)"
+            ),
+            {"id": initiative},
+        )
+        always = "ALTER TABLE workflow_history ENABLE ALWAYS TRIGGER workflow_history_only_erased"
+        await connection.execute(text(always))
+
+
+async def test_an_archived_history_that_was_changed_is_told_in_the_dossier_and_stops_nothing(
+    office: Office, services: Services, skipper: TimeSkipper, database: Database, tmp_path: Path
+) -> None:
+    journey = Journey(office, services, skipper, minimal_proposal())
+    await journey.submit()
+    withdrawn = await office.call(
+        "il-lead", "POST", f"/v1/initiatives/{journey.id}/withdrawal", body={"reasons": "no"}
+    )
+    assert withdrawn.status_code == 200, withdrawn.text
+    archived = await office.call("az-auditor", "POST", "/v1/audit/archive")
+    assert archived.json()["archived"] >= 1, archived.text
+    await flip_a_byte_of_its_history(database, journey.id)
+    told = await office.call("az-auditor", "GET", f"/v1/initiatives/{journey.id}/history")
+    assert (told.status_code, "it is not what was archived" in told.text) == (503, True)
+    await checkpointed(office)
+    directory = unpacked(await exported(office, journey.id), tmp_path / "d")
+    found = await verify(directory)
+    assert (found.status, found.wrong) == (0, []), found.out
+    assert "no workflow history: an archived history cannot be read: it is not what was archived" in found.out
+    await flip_a_byte_of_its_history(database, journey.id)  # others verify the same record
 
 
 async def test_an_attachment_that_is_gone_or_damaged_is_named_and_stops_nothing(

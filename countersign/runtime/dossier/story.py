@@ -58,7 +58,7 @@ def story(record: Record, absent: str | None) -> Json:
 
 
 def _section(title: str, *blocks: Json) -> Json:
-    return {"title": title, "blocks": list(blocks) or [{"text": "There are none."}]}
+    return {"title": title, "blocks": list(blocks) or [{"text": "None."}]}
 
 
 def _facts(rows: Iterable[tuple[str, str | None]]) -> Json:
