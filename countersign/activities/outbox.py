@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import uuid
 from contextlib import suppress
@@ -18,6 +17,7 @@ from countersign.activities.accounts import accounts_of
 from countersign.activities.payments import Answered, PaymentOrder
 from countersign.banking.pain001 import Order, Transfer, credit_transfer, message_id
 from countersign.disk import flush, write_new
+from countersign.domain.canonical import hash_of
 from countersign.domain.errors import RuleBroken
 from countersign.domain.funding import Instruction
 from countersign.store import payments
@@ -85,7 +85,7 @@ class Outbox:
                 File(
                     message_id=name,
                     directorate=order.directorate,
-                    content_hash=_hash(content),
+                    content_hash=hash_of(content),
                     outbox=place.identity,
                     staged=mine,
                 ),
@@ -162,7 +162,7 @@ class _Place:
         except FileNotFoundError:
             pass  # renamed by a try that died after it
         else:
-            if _hash(content) != file.content_hash:
+            if hash_of(content) != file.content_hash:
                 raise ApplicationError(f"the staged file {file.staged} was changed", type="payment_waits")
             with suppress(FileNotFoundError):
                 staged.replace(self._path / f"{file.message_id}.xml")
@@ -179,7 +179,3 @@ def _told(error: OSError | ToldOtherwise | ApplicationError) -> str:
     if isinstance(error, OSError):
         return type(error).__name__  # and not where on the disk
     return error.message if isinstance(error, ApplicationError) else str(error)
-
-
-def _hash(content: bytes) -> str:
-    return "sha256:" + hashlib.sha256(content).hexdigest()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from countersign.domain.canonical import canonical_json
+from countersign.domain.canonical import canonical_json, hash_of
 
 GENESIS = "sha256:" + "0" * 64
 """What the first entry of an initiative names as the one before it."""
@@ -55,7 +54,7 @@ def rfc3339(at: datetime) -> str:
 def entry_hash(fields: dict[str, Any]) -> str:
     """SHA-256 over the canonical JSON of an entry's fields other than ``hash``."""
     covered = {key: value for key, value in fields.items() if key != "hash"}
-    return "sha256:" + hashlib.sha256(canonical_json(covered)).hexdigest()
+    return hash_of(canonical_json(covered))
 
 
 def seal(

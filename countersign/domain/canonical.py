@@ -27,7 +27,12 @@ def canonical_json(value: Any) -> bytes:
 
 def content_hash(value: Any) -> str:
     """``sha256:`` and 64 hex digits over the canonical JSON of ``value``."""
-    return "sha256:" + hashlib.sha256(canonical_json(value)).hexdigest()
+    return hash_of(canonical_json(value))
+
+
+def hash_of(data: bytes) -> str:
+    """The SHA-256 of bytes, as hashes are written everywhere in the record."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def _ordered(value: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 from collections.abc import Set
 from typing import Final
@@ -13,6 +12,7 @@ from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
 
 from countersign.activities.archive import Packed, leads_to
+from countersign.domain.canonical import hash_of
 from countersign.domain.ids import workflow_id
 from countersign.runtime.histories import opened
 from countersign.runtime.payload_codec import EncryptingCodec, PayloadRefused
@@ -45,7 +45,7 @@ class Press:
             log.warning("history_archived_encrypted", run=run, reason=problem.code)
         form = json.dumps(history.to_json_dict(), sort_keys=True).encode()
         sealed = self._seal.close(gzip.compress(form, mtime=0), run)
-        return Packed(_sha256(form), _sha256(sealed), sealed)
+        return Packed(hash_of(form), hash_of(sealed), sealed)
 
 
 class Reading:
@@ -62,13 +62,13 @@ class Reading:
         """
         if kept.content is None:
             raise HistoryLost("it is erased")
-        if _sha256(kept.content) != kept.run.sealed_hash:
+        if hash_of(kept.content) != kept.run.sealed_hash:
             raise HistoryLost("it is not what was archived")
         try:
             form = gzip.decompress(self._seal.open(kept.content, kept.run.run_id))
         except SealBroken as problem:
             raise HistoryLost(f"it does not open: {type(problem).__name__}") from problem
-        if _sha256(form) != kept.run.content_hash:
+        if hash_of(form) != kept.run.content_hash:
             raise HistoryLost("its content is not what was archived")
         return form.decode()
 
@@ -79,10 +79,6 @@ class Reading:
             HistoryLost: as for :meth:`read`.
         """
         return WorkflowHistory.from_json(workflow_id(kept.run.initiative_id), self.read(kept))
-
-
-def _sha256(content: bytes) -> str:
-    return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
 async def runs(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import datetime
@@ -12,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from countersign.domain.audit import rfc3339
+from countersign.domain.canonical import hash_of
 from countersign.domain.crosscheck import TABLE
 from countersign.domain.facts import RecordRedacted
 from countersign.domain.verification import Fault
@@ -99,7 +99,7 @@ def chain_faults(initiative: str, runs: list[Kept]) -> Iterator[Fault]:
         elif not histories.is_succeeded(came_from, run):
             yield Fault(initiative, None, TABLE, f"run {run.run_id} does not follow {came_from.run_id}")
         came_from = run
-        if kept.content is not None and _sha256(kept.content) != run.sealed_hash:
+        if kept.content is not None and hash_of(kept.content) != run.sealed_hash:
             yield Fault(initiative, None, TABLE, f"the history of run {run.run_id} is not what was archived")
 
 
@@ -112,7 +112,3 @@ async def missing(connection: AsyncConnection, over_since: datetime) -> AsyncIte
     wanted = select(i.id).where(retention.is_over(), ~ended, ~redacted, ~later).order_by(i.id)
     for initiative in await connection.scalars(wanted):
         yield Fault(str(initiative), None, TABLE, "it is over, and its history is not archived")
-
-
-def _sha256(content: bytes) -> str:
-    return "sha256:" + hashlib.sha256(content).hexdigest()

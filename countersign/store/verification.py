@@ -5,7 +5,6 @@ All of it is read in one transaction, and so as it was at one moment, however mu
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from countersign.domain.agreement import ProgrammeAgreement, Terms
 from countersign.domain.audit import AuditEntry
-from countersign.domain.canonical import canonical_json, content_hash
+from countersign.domain.canonical import canonical_json, content_hash, hash_of
 from countersign.domain.checkpoint import NoteFault
 from countersign.domain.ledger import Entry
 from countersign.domain.mandate import Mandate
@@ -106,7 +105,7 @@ class Agreements:
                 continue
             if (terms.agreement, terms.version) != (row.id, row.version):
                 yield Fault(None, None, "agreement", f"{name} says that it is another one")
-            if f"sha256:{hashlib.sha256(form).hexdigest()}" != row.content_hash:
+            if hash_of(form) != row.content_hash:
                 yield Fault(None, None, "agreement", f"{name} was altered")
             self._terms[row.id, row.version] = terms
 
