@@ -145,15 +145,18 @@ async def test_one_query_finds_the_initiative_that_a_side_is_waited_for_in_a_sta
     in_stage = ("CountersignStage = 'eligibility'", "CountersignArea = 'civilian_sectors'")
     waited_for = {"il": {first, third}, "az": {second, third}, "applicant": set()}
 
+    # What is shown follows what happened by a moment.
     async def visible() -> bool:
-        return await query(services, f"CountersignReference = '{third.beginning.reference}'") == {
-            third.handle.id
+        found = {
+            side: await query(services, *in_stage, f"CountersignWaitsFor = '{side}'") for side in waited_for
         }
+        return all(
+            found[side] & ids == {one.handle.id for one in expected} for side, expected in waited_for.items()
+        )
 
     await eventually(visible)
-    for side, expected in waited_for.items():
-        found = await query(services, *in_stage, f"CountersignWaitsFor = '{side}'")
-        assert found & ids == {one.handle.id for one in expected}
+    named = await query(services, f"CountersignReference = '{third.beginning.reference}'")
+    assert named == {third.handle.id}
     elsewhere = await query(services, "CountersignArea = 'supercomputing'", "CountersignWaitsFor = 'il'")
     assert elsewhere & ids == set()
     alone = await query(services, *in_stage, "CountersignWaitsFor = 'il'", "CountersignWaitsFor != 'az'")
