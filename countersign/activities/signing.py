@@ -40,11 +40,12 @@ class Signing:
     """The signing activities of the sides that this worker serves.
 
     ``keys`` is a directory with the private key of each of them, ``<directorate>.jwk.json`` (RFC 8037). The file is
-    read for each signature, so that a key rotates without a restart.
+    looked at for each signature, so that a key rotates without a restart.
     """
 
     def __init__(self, keys: Path | None, served: Sequence[str]) -> None:
         self._keys, self._served = keys, frozenset(served)
+        self._read: dict[str, tuple[tuple[int, ...], OKPKey]] = {}
 
     def here(self, order: SigningOrder) -> str | None:
         """The signature of a side that this very worker serves; another side's is left to its own."""
@@ -73,8 +74,14 @@ class Signing:
         """
         if self._keys is None:
             raise ApplicationError(f"this worker has no signing keys, so none of {directorate!r}")
+        file = self._keys / f"{directorate}.jwk.json"
         try:
-            return OKPKey.import_key(json.loads((self._keys / f"{directorate}.jwk.json").read_text()))
+            # Looked at before it is read: of one that changes in between, the next signature reads what came.
+            state = file.stat()
+            version = (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+            if directorate not in self._read or self._read[directorate][0] != version:
+                self._read[directorate] = version, OKPKey.import_key(json.loads(file.read_text()))
+            return self._read[directorate][1]
         except (OSError, ValueError, JoseError) as error:
             # Retried until somebody puts the key where it belongs; the position waits, visibly.
             raise ApplicationError(f"the signing key of {directorate!r} cannot be read") from error
