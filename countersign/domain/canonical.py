@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 LARGEST_EXACT_INTEGER = 2**53 - 1
@@ -36,20 +36,30 @@ def hash_of(data: bytes) -> str:
 
 
 def _ordered(value: Any) -> Any:
-    if isinstance(value, bool) or value is None or isinstance(value, str):
+    # Every entry is hashed by this: classes are told at once, protocols (Mapping, Sequence) only after a search.
+    if value is None or isinstance(value, (str, bool)):
         return value
     if isinstance(value, int):
         if abs(value) > LARGEST_EXACT_INTEGER:
             raise ValueError(f"{value} is not exact in JSON")
         return value
-    if isinstance(value, Mapping):
-        if not all(isinstance(key, str) for key in value):
-            raise ValueError("a key is not a string")
-        # RFC 8785, 3.2.3 sorts by UTF-16 code units, which differs from Python's order beyond the BMP.
-        return {key: _ordered(value[key]) for key in sorted(value, key=_utf16)}
+    if isinstance(value, (list, tuple)):
+        return [_ordered(item) for item in value]
+    if isinstance(value, (dict, Mapping)):
+        return {key: _ordered(value[key]) for key in _in_order(value)}
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
         return [_ordered(item) for item in value]
     raise ValueError(f"{type(value).__name__} has no canonical JSON")
+
+
+def _in_order(keys: Iterable[Any]) -> list[str]:
+    """RFC 8785, 3.2.3 sorts by UTF-16 code units, which is Python's order of ASCII, and no more of all strings."""
+    keys = list(keys)
+    if not all(isinstance(key, str) for key in keys):
+        raise ValueError("a key is not a string")
+    if all(map(str.isascii, keys)):
+        return sorted(keys)
+    return sorted(keys, key=_utf16)
 
 
 def _utf16(key: str) -> bytes:

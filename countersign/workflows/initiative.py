@@ -439,13 +439,17 @@ class InitiativeWorkflow(Mailbox):
     async def _keep_time(self) -> None:
         """Whatever time brings about: reminders, escalation, lapse, alarms, late reports, what was announced."""
         while True:
-            coming = clock.coming(self._state)
+            coming = self._keeping.coming
             at, about = (coming.at, coming.about) if coming is not None else (None, "")
             if not await self._keeping.wait(self._moved_from(at), at, summary=about):
                 await self._keeping.take(clock.passed)
 
     def _moved_from(self, at: datetime | None) -> Callable[[], bool]:
-        return lambda: clock.next_instant(self._state) != at
+        def moved() -> bool:
+            coming = self._keeping.coming
+            return (None if coming is None else coming.at) != at
+
+        return moved
 
     async def _wait(
         self, condition: Callable[[], bool], until: datetime | None = None, *, summary: str = ""

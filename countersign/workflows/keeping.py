@@ -22,11 +22,12 @@ from countersign.activities.record import (
     ReportQuestion,
 )
 from countersign.activities.signing import SigningOrder
-from countersign.domain import amending, draft, in_force, rules, steps
+from countersign.domain import amending, clock, draft, in_force, rules, steps
 from countersign.domain.agreement import MatterKind, Terms
 from countersign.domain.amendment import DueDate
 from countersign.domain.audit import AuditEntry
 from countersign.domain.budget import Lack
+from countersign.domain.clock import Coming
 from countersign.domain.commands import (
     AdoptAgreement,
     AnyCommand,
@@ -50,7 +51,7 @@ from countersign.domain.funding_agreement import amended_basis, basis
 from countersign.domain.initiative import InitiativeState, entries_for, replay
 from countersign.domain.ledger import Code
 from countersign.domain.matter import Caller, SignOff
-from countersign.domain.projection import step_of
+from countersign.domain.projection import Waiting, step_of, waited_for
 from countersign.workflows import options, patches, signposts
 from countersign.workflows.messages import Answer
 
@@ -75,12 +76,29 @@ class Keeper:
 
     def __init__(self, state: InitiativeState) -> None:
         self.state = state
+        # Asked after every event, and the same for as long as the state is: each with the state that it is of.
+        self._foreseen: tuple[InitiativeState, Coming | None] | None = None
+        self._waited_for: tuple[InitiativeState, tuple[Waiting, ...]] | None = None
         self._puts_up = workflow.patched(patches.WAITS_FOR)
         self.turn = asyncio.Lock()
         self._answered: dict[str, datetime] = {}
         self.freed = 0
         """How many steps gave back money, or a place in the queue for it; and of how many those who wait were told."""
         self.offered = 0
+
+    @property
+    def coming(self) -> Coming | None:
+        """What time brings about next."""
+        if self._foreseen is None or self._foreseen[0] is not self.state:
+            self._foreseen = self.state, clock.coming(self.state)
+        return self._foreseen[1]
+
+    @property
+    def waiting(self) -> tuple[Waiting, ...]:
+        """Everybody who is waited for."""
+        if self._waited_for is None or self._waited_for[0] is not self.state:
+            self._waited_for = self.state, tuple(waited_for(self.state))
+        return self._waited_for[1]
 
     async def receive(self, command: AnyCommand) -> Answer:
         """Decide on a message, record it as counted or refused, and answer; the same id again, the same answer."""
@@ -154,8 +172,8 @@ class Keeper:
     def show(self, *, resting: bool = False) -> None:
         """Have Temporal's tools show where the initiative stands; ``resting``, where it stays until something comes."""
         if self._puts_up:
-            signposts.put_up(self.state, resting=resting)
-        signposts.tell(self.state)
+            signposts.put_up(self.state, self.waiting, resting=resting)
+        signposts.tell(self.state, self.waiting, self.coming)
 
     async def _signed_and_recorded(
         self,
@@ -195,6 +213,7 @@ class Keeper:
         next step asks for the deadlines of the matter that it opens.
         """
         following = step_of(self.state, after, entries)
+        self._waited_for = after, following.projection.waiting
         step = following.model_dump_json().encode()
         kind = steps.opens_next(self.state, after)
         questions = self._matter_questions(kind, after, now) if kind is not None else []

@@ -6,16 +6,16 @@ sides are waited for. Words are encrypted like every payload.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
-from countersign.domain import clock
+from countersign.domain.clock import Coming
 from countersign.domain.initiative import InitiativeState
-from countersign.domain.projection import Waiting, sides_of, waited_for
+from countersign.domain.projection import Waiting, sides_of
 from countersign.workflows import options
 from countersign.workflows.messages import Submit
 
@@ -33,13 +33,13 @@ def at_start(begin: Submit) -> dict[str, Any]:
     }
 
 
-def put_up(state: InitiativeState, *, resting: bool = False) -> None:
+def put_up(state: InitiativeState, waiting: Iterable[Waiting], *, resting: bool = False) -> None:
     """Have an initiative found by where it stands now: one event when anything of that has changed, else none.
 
     What a run was begun with, and what the run before it had, counts as there. Where nobody is waited for, the next
     step follows at once and says where it stands by then; unless it is ``resting``.
     """
-    waits_for = sides_of(waited_for(state))
+    waits_for = sides_of(waiting)
     if not waits_for and not resting:
         return
     there = workflow.info().typed_search_attributes
@@ -67,23 +67,21 @@ def _attributes(
     yield options.WAITS_FOR, list(waits_for)
 
 
-def tell(state: InitiativeState) -> None:
+def tell(state: InitiativeState, waiting: Sequence[Waiting], coming: Coming | None) -> None:
     """Say in the workflow's current details where it stands; they are asked for when somebody looks, and no event."""
     if state.stage is not None:
-        workflow.set_current_details("\n".join(_details(state)))
+        workflow.set_current_details("\n".join(_details(state, waiting, coming)))
 
 
-def _details(state: InitiativeState) -> Iterator[str]:
+def _details(state: InitiativeState, waiting: Sequence[Waiting], coming: Coming | None) -> Iterator[str]:
     """Temporal's Markdown."""
     since, until = state.stage_since, state.stage_deadline
     said = f"**{state.stage}**" + (f" since {_at(since)}" if since else "")
     yield said + (f", until {_at(until)}" if until else "")
     if state.stage_reason:
         yield f"\n{state.stage_reason}"
-    waiting = list(waited_for(state))
     yield "\nWaits for:\n" if waiting else "\nWaits for nobody."
     yield from _once(f"- {_told(one)}" for one in waiting)
-    coming = clock.coming(state)
     if coming is not None:
         yield f"\nBy itself goes on with {coming.about} at {_at(coming.at)}."
 
@@ -100,4 +98,4 @@ def _once(lines: Iterable[str]) -> Iterable[str]:
 
 
 def _at(instant: datetime) -> str:
-    return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
