@@ -145,9 +145,10 @@ async def running(client: Client, settings: Settings) -> AsyncIterator[None]:
 async def run(settings: Settings) -> None:
     """Work until cancelled, then end what is under way."""
     # What is loaded by now stays; and the states of initiatives are trees, which need no search for cycles every
-    # seven hundred allocations.
+    # seven hundred allocations. But a workflow that leaves the cache is a cycle, and an old one: with the old ones
+    # searched too seldom, a worker keeps every initiative that it ever held.
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(20_000, 5, 1)
     client = await connect(settings, lazy=False)
     async with running(client, settings):
         log.info("worker_started", queue=settings.task_queue, directorates=settings.directorates)
