@@ -23,8 +23,9 @@ HEIGHT: Final = 8
 WIDTH: Final = 1 << HEIGHT
 """A tile has the hashes of up to so many subtrees beside each other; those above are :data:`HEIGHT` levels higher."""
 
-AT_ONCE: Final = 20_000
-"""Entries that are taken into the log in one transaction."""
+AT_ONCE: Final = 4_000
+"""Entries that are taken into the log in one transaction. So many take a moment, for which the worker that does it
+answers nobody."""
 
 _BOOK: Final = "log"
 _STILL_COMING: Final = 10_000

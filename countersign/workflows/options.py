@@ -27,7 +27,7 @@ RECORD: Final[dict[str, Any]] = {
 LOOK_UP: Final = RECORD
 
 LOG: Final[dict[str, Any]] = {
-    # A first checkpoint takes in all that was ever recorded, twenty thousand entries at a time.
+    # A first checkpoint takes in all that was ever recorded, some thousand entries at a time.
     "start_to_close_timeout": timedelta(minutes=10),
     "retry_policy": RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1)),
 }
