@@ -16,6 +16,7 @@ from countersign.runtime.embedded import identity
 from countersign.runtime.embedded.services import Services
 from countersign.runtime.resources import directory
 from countersign.store import initiatives
+from countersign.store.roles import Reader
 from countersign.store.session import Database
 from tests.eventually import eventually
 
@@ -261,11 +262,11 @@ class Office:
         """All that waits for somebody by their offices: of a long run of tests more than the API gives at once."""
         one = next(one for one in identity.people() if one.name == who)
         database = Database(self._services.database_url, pool_size=1)
-        async with database.reading() as connection:
+        reader = Reader("staff", f"{one.issuer}/{who}", one.side)
+        async with database.read_by(reader).reading() as connection:
             found = await initiatives.inbox(
                 connection,
-                person=f"{one.issuer}/{who}",
-                contact=None,
+                person=reader.person,
                 directorate=one.side,
                 offices=one.offices,
                 mandates=(),

@@ -83,7 +83,6 @@ async def inbox(me: Me, record: Record, limit: Annotated[int, Query(ge=1, le=200
         items = await initiatives.inbox(
             connection,
             person=me.person,
-            contact=me.contact,
             directorate=caller.directorate,
             offices=caller.offices,
             mandates=given if caller.directorate else (),

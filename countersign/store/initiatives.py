@@ -316,12 +316,16 @@ class InboxItem:
     waiting: Waiting
 
 
+def _part_of_reader() -> ColumnElement[Any]:
+    """The ids of what the database's reader has a part in, looked up once, as an array."""
+    return cast(select(func.part_of_reader()).scalar_subquery(), ARRAY(Uuid))
+
+
 def _soonest(part: ColumnElement[bool], person: str, order: Sequence[Any], limit: int) -> Subquery:
     """The places of what waits for a person in one way."""
     w = t.waiting.c
     return (
         select(w.initiative_id, w.position)
-        .join_from(t.waiting, t.initiative, w.initiative_id == t.initiative.c.id)
         .where(part, ~w.not_by.contains([person]))
         .order_by(*order)
         .limit(limit)
@@ -346,16 +350,18 @@ async def inbox(
     connection: AsyncConnection,
     *,
     person: str,
-    contact: str | None,
     directorate: str | None,
     offices: Sequence[str],
     mandates: Sequence[Mandate] = (),
     limit: int = 100,
 ) -> list[InboxItem]:
-    """What waits for a person by their offices, their mandates or as an applicant, the soonest deadline first."""
+    """What waits for a person by their offices, their mandates or as an applicant, the soonest deadline first.
+
+    The person is the database's reader: what that reader has a part in is theirs to do, or not theirs to decide on.
+    """
     w, i = t.waiting.c, t.initiative.c
-    mine = or_(takes_part(person, contact), i.people.contains([person]))  # or has declared an interest
-    soonest = (w.deadline.asc().nulls_last(), w.since, i.id)
+    mine = w.initiative_id == any_(_part_of_reader())
+    soonest = (w.deadline.asc().nulls_last(), w.since, w.initiative_id)
     # One office each: so each is read in the order of its deadlines from the index, and no further than the page.
     parts = [and_(w.directorate.is_(None), w.task.in_(_APPLICANTS_TASKS), mine)]
     # Whoever has a part in an initiative does not decide on it, so it does not wait for them either.

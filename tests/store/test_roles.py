@@ -125,6 +125,7 @@ NOBODYS_OWN: Final = {"agreement", "alembic_version", "budget", "reference_count
 
 DEFINERS: Final = {
     "own_initiatives": {API},
+    "part_of_reader": {API},
     "initiatives_with": {API},
     "names_document": {API},
     "keep_document": {API, WORKER},

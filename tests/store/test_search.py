@@ -116,12 +116,12 @@ async def test_what_waits_in_several_ways_is_one_item_and_the_soonest_comes_firs
     async def inbox(**given: Any) -> list[str]:
         asked: dict[str, Any] = {
             "person": me,
-            "contact": None,
             "directorate": "il",
             "offices": ("head",),
             "limit": 500,
         }
-        async with database.reading() as connection:
+        reader = Reader("staff", str((asked | given)["person"]), "il")
+        async with database.read_by(reader).reading() as connection:
             items = await initiatives.inbox(connection, **(asked | given))
         soonest = [one.waiting.deadline for one in items if one.waiting.deadline]
         assert soonest == sorted(soonest)
@@ -155,11 +155,10 @@ async def test_a_mandate_for_payments_shows_them_and_nothing_else_of_its_office(
             "valid_to": START + timedelta(days=300),
             "given_at": START,
         }
-        async with database.reading() as connection:
+        async with database.read_by(Reader("staff", me, "il")).reading() as connection:
             items = await initiatives.inbox(
                 connection,
                 person=me,
-                contact=None,
                 directorate="il",
                 offices=("secretariat",),
                 mandates=[Mandate.model_validate(values | changes)],
