@@ -61,8 +61,8 @@ async def measure(measured: Measured, quick: bool) -> list[Row]:
             await measured.polled(queue)
         contest = _Contest(measured, work)
         await contest.warm_up()
-        rows = await contest.hold(1, initiatives=4 if quick else 10, rounds=2 if quick else 4)
-        rows += await contest.hold(25, initiatives=25 if quick else 50, rounds=2 if quick else 3)
+        rows = await contest.hold(1, initiatives=3 if quick else 8, rounds=2 if quick else 3)
+        rows += await contest.hold(25, initiatives=25 if quick else 40, rounds=1 if quick else 3)
         if not quick:
             rows += await contest.hold(100, initiatives=100, rounds=1)
     # The peers bring processes of their own; the engine's would only be in their way.
@@ -84,7 +84,7 @@ class _Contest:
             bare.Message(id=one["message"]["id"], name=one["name"], body=one["message"]) for one in self._raw
         ]
         await self._work.carry(10, 10)
-        await bare.carry(self._twins, self._messages, 10, 10)
+        await bare.carry(self._twins, self._messages, 5, 5)
 
     async def hold(self, at_once: int, *, initiatives: int, rounds: int) -> list[Row]:
         """The engine against the bare twin."""

@@ -71,7 +71,7 @@ async def _hold(measured: Measured, quick: bool) -> list[Row]:
     await work.Work(measured).prepare()
     async with _programs(measured) as (ours, bare):
         await _reads(measured, ours, bare, quick)
-        for number in range(-1, 2 if quick else 3):
+        for number in range(-1, 1 if quick else 3):
             each = 1 if quick or number < 0 else 2  # the first round warms up and does not count
             await _sign(measured, ours, each, counted=number >= 0)
             await _tell(measured, bare, each, counted=number >= 0)
@@ -149,7 +149,7 @@ async def _reads(measured: Measured, ours: Side, bare: Side, quick: bool) -> Non
         if counted:
             side.took(what, rate * took, took, measured.cpu()[side.name] - before)
 
-    for number in range(-1, 2 if quick else 4):
+    for number in range(-1, 2 if quick else 3):
         counted = number >= 0
         for what, path in paths.items():
             if what == "initiative":
