@@ -250,13 +250,27 @@ async def forgotten(life: Carried) -> None:
     await eventually(is_gone, seconds=60)
 
 
+async def listed_as_closed(place: Place, life: Carried) -> None:
+    """Wait until Temporal lists its last run among those that ended: a moment after it did."""
+    last = (await life.handle.describe()).run_id
+
+    async def is_listed() -> bool:
+        found = place.client.list_workflows(
+            f"WorkflowId = '{life.handle.id}' AND ExecutionStatus = 'Completed'"
+        )
+        return last in [one.run_id async for one in found]
+
+    await eventually(is_listed)
+
+
 async def test_what_temporal_has_forgotten_is_read_exported_and_replayed(forgetful: Place) -> None:
     life = await forgetful.life(24).begin()
     sweeping = asyncio.create_task(_sweep_on(forgetful))
     await life.carry_to(Stage.CLOSED)
     await life.handle.result()
     sweeping.cancel()
-    await forgetful.sweep(complete=True)  # the last run may not be listed as ended yet
+    await listed_as_closed(forgetful, life)
+    await forgetful.sweep()
     assert await forgetful.sweep(complete=True) == Swept(archived=0)
     await forgotten(life)
     assert [one async for one in forgetful.client.list_workflows("WorkflowType = 'InitiativeWorkflow'")] == []
