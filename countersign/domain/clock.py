@@ -39,18 +39,17 @@ def coming(state: InitiativeState) -> Coming | None:
             *(Coming(at, "report", number) for at in lateness.coming(state)),
             *(Coming(at, "what was announced") for at in suspension.coming(state)),
         ),
-        key=_instant_of,
+        key=_at,
         default=None,
     )
 
 
-def next_instant(state: InitiativeState) -> datetime | None:
+def instant_of(one: Coming | None) -> datetime | None:
     """When that is."""
-    following = coming(state)
-    return None if following is None else following.at
+    return None if one is None else one.at
 
 
-def _instant_of(one: Coming) -> datetime:
+def _at(one: Coming) -> datetime:
     return one.at
 
 

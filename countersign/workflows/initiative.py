@@ -440,16 +440,12 @@ class InitiativeWorkflow(Mailbox):
         """Whatever time brings about: reminders, escalation, lapse, alarms, late reports, what was announced."""
         while True:
             coming = self._keeping.coming
-            at, about = (coming.at, coming.about) if coming is not None else (None, "")
+            at, about = clock.instant_of(coming), coming.about if coming is not None else ""
             if not await self._keeping.wait(self._moved_from(at), at, summary=about):
                 await self._keeping.take(clock.passed)
 
     def _moved_from(self, at: datetime | None) -> Callable[[], bool]:
-        def moved() -> bool:
-            coming = self._keeping.coming
-            return (None if coming is None else coming.at) != at
-
-        return moved
+        return lambda: clock.instant_of(self._keeping.coming) != at
 
     async def _wait(
         self, condition: Callable[[], bool], until: datetime | None = None, *, summary: str = ""

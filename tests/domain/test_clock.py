@@ -33,19 +33,19 @@ def test_a_silent_side_is_reminded_twice_then_escalated_then_it_is_over() -> Non
     ]
     for days, facts in expected:
         at = START + timedelta(days=days)
-        assert clock.next_instant(life.state) == at
+        assert clock.instant_of(clock.coming(life.state)) == at
         known = len(life.entries)
         life.pass_time(at - timedelta(seconds=1) - life.now)
         assert len(life.entries) == known
         life.pass_time(timedelta(seconds=1))
         assert told(life, known) == facts
         assert clock.passed(life.state, life.now) == []  # once
-    assert clock.next_instant(life.state) == matter.lapses_at
+    assert clock.instant_of(clock.coming(life.state)) == matter.lapses_at
     assert life.state.matters[0].is_open
     life.pass_time(START + timedelta(days=45) - life.now)
     assert life.stage() is Stage.LAPSED
     assert life.state.matters[0].outcome is Outcome.LAPSED
-    assert clock.next_instant(life.state) is None
+    assert clock.instant_of(clock.coming(life.state)) is None
 
 
 def test_what_was_slept_through_is_told_once_by_the_last_of_it() -> None:
@@ -72,7 +72,7 @@ def test_a_matter_that_waits_for_a_key_alone_does_not_lapse() -> None:
     life.away = {"az"}
     life.all_sign()
     known = len(life.entries)
-    assert clock.next_instant(life.state) is None
+    assert clock.instant_of(clock.coming(life.state)) is None
     life.pass_time(timedelta(days=400))
     assert life.entries[known:] == []
     life.away = set()

@@ -72,13 +72,13 @@ def test_the_alarm_comes_when_the_limit_is_over_once_and_tells_every_sides_secre
     life = half_paid_life()
     paid_at = life.state.tranches[0].shares["il"].paid_at
     assert paid_at == life.now
-    assert clock.next_instant(life.state) == life.now + LIMIT
+    assert clock.instant_of(clock.coming(life.state)) == life.now + LIMIT
     life.pass_time(LIMIT - timedelta(seconds=1))
     assert (alarms(life), tasks(life, Task.DIVERGED)) == ([], [])
     life.pass_time(timedelta(seconds=1))
     assert alarms(life) == [(1, ["il"], ["az"])]
     assert tasks(life, Task.DIVERGED) == [(1, "il", "secretariat"), (1, "az", "secretariat")]
-    assert clock.next_instant(life.state) == reminder_of(life)
+    assert clock.instant_of(clock.coming(life.state)) == reminder_of(life)
     life.pass_time(timedelta(days=400))
     assert len(alarms(life)) == 1
     # Nothing has to be entered for it: it is over when the missing part is paid.
@@ -110,7 +110,7 @@ def test_a_tranche_that_every_side_pays_in_time_and_one_that_none_does_alarm_nob
 def test_where_the_agreement_has_no_limit_there_is_no_alarm() -> None:
     agreement, proposal = two_sides()
     life = half_paid_life(active_life((with_limit(agreement, None), proposal)))
-    assert clock.next_instant(life.state) == reminder_of(life)
+    assert clock.instant_of(clock.coming(life.state)) == reminder_of(life)
     life.pass_time(timedelta(days=100))
     assert alarms(life) == []
     second_tranche_authorised(life)
@@ -213,7 +213,7 @@ def test_however_time_passes_the_alarm_stands_exactly_from_the_limit_on(days: li
         gone += one
         assert bool(alarms(life)) == (gone >= limit) == life.state.tranches[0].is_diverged
         # Nothing that is due by now is still to come, or the workflow would wait for what has been.
-        at = clock.next_instant(life.state)
+        at = clock.instant_of(clock.coming(life.state))
         assert at is None or at > life.now
 
 

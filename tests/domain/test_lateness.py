@@ -53,7 +53,7 @@ def test_a_report_that_does_not_come_is_reminded_of_then_overdue_then_every_side
         (60, ("suspended", "report 1 is more than 60 days late")),
     ]
     for index, (days, told) in enumerate(expected):
-        assert clock.next_instant(life.state) == due_at + days * DAY
+        assert clock.instant_of(clock.coming(life.state)) == due_at + days * DAY
         life.pass_time(due_at + days * DAY - timedelta(seconds=1) - life.now)
         assert len(of_lateness(life)) == index
         life.pass_time(timedelta(seconds=1))
@@ -105,7 +105,7 @@ def test_a_returned_report_is_as_late_as_one_that_never_came_from_its_return_on(
     life.pass_time(7 * DAY)
     life.pass_time(23 * DAY)
     assert of_lateness(life)[1:] == [("reminded", 7), ("reminded", 30), ("escalated", None)]
-    assert clock.next_instant(life.state) == returned_at + 60 * DAY
+    assert clock.instant_of(clock.coming(life.state)) == returned_at + 60 * DAY
     life.pass_time(30 * DAY)
     assert life.stage() is Stage.SUSPENDED
 

@@ -69,7 +69,7 @@ def test_a_side_suspends_with_notice_by_the_office_that_speaks_for_it() -> None:
     effective_at = life.now + NOTICE
     told = [one for one in life.waited_for() if one.task is Task.SUSPENDING]
     assert [(one.directorate, one.deadline) for one in told] == [(one, effective_at) for one in life.sides]
-    assert clock.next_instant(life.state) == effective_at
+    assert clock.instant_of(clock.coming(life.state)) == effective_at
     life.pass_time(NOTICE - timedelta(seconds=1))
     assert life.stage() is Stage.ACTIVE
     life.pass_time(timedelta(seconds=1))

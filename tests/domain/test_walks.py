@@ -470,7 +470,7 @@ class Walk(RuleBasedStateMachine):
     @invariant()
     def the_clock_has_nothing_left_to_do_that_it_would_do_now(self) -> None:
         """What is to come is to come: else the workflow would ask for the same instant for ever."""
-        at = clock.next_instant(self.life.state)
+        at = clock.instant_of(clock.coming(self.life.state))
         assert at is None or at > self.life.now or clock.passed(self.life.state, self.life.now)
 
     @invariant()

@@ -186,7 +186,7 @@ class EndingSequence(PaymentSequence):
 
     async def _time_passes(self) -> None:
         """Up to something that time brings about, and a little more."""
-        ends = [clock.next_instant(self.state), ending.waits_until(self.state, self.now)]
+        ends = [clock.instant_of(clock.coming(self.state)), ending.waits_until(self.state, self.now)]
         coming = [one for one in ends if one is not None and one > self.now]
         until = self.luck.choice(coming) if coming else self.now + timedelta(days=20)
         await self._wait_until(until + timedelta(minutes=self.luck.choice((1, 60 * 24 * 4))))

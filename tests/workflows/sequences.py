@@ -632,7 +632,7 @@ class Sequence:
         if self.is_over():
             return
         now = await self.life.skipper.get_current_time(self.life.handle)
-        ends = [clock.next_instant(self.state), self.state.stage_deadline]
+        ends = [clock.instant_of(clock.coming(self.state)), self.state.stage_deadline]
         lapses = [one.lapses_at for one in self.state.matters if one.is_open]
         if self.luck.random() < 0.2:
             ends = [*lapses, self.state.stage_deadline]
