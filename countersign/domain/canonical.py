@@ -36,18 +36,16 @@ def hash_of(data: bytes) -> str:
 
 
 def _ordered(value: Any) -> Any:
-    # Every entry is hashed by this: classes are told at once, protocols (Mapping, Sequence) only after a search.
+    # Every entry is hashed by this. A class is told at once, a protocol only after a search: so the classes come first.
     if value is None or isinstance(value, (str, bool)):
         return value
     if isinstance(value, int):
         if abs(value) > LARGEST_EXACT_INTEGER:
             raise ValueError(f"{value} is not exact in JSON")
         return value
-    if isinstance(value, (list, tuple)):
-        return [_ordered(item) for item in value]
     if isinstance(value, (dict, Mapping)):
         return {key: _ordered(value[key]) for key in _in_order(value)}
-    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+    if isinstance(value, (list, tuple, Sequence)) and not isinstance(value, (bytes, bytearray)):
         return [_ordered(item) for item in value]
     raise ValueError(f"{type(value).__name__} has no canonical JSON")
 
