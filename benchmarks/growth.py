@@ -413,8 +413,7 @@ async def measure(measured: Measured, quick: bool) -> list[Row]:
     empty = await _bytes(measured)
     seconds = await bulk.load(VERIFIED)
     rows = await _verification(measured, few, bulk)
-    if large > VERIFIED:
-        seconds += await bulk.load(large - VERIFIED)
+    seconds += await bulk.load(large - VERIFIED)
     await bulk.check(20)
     held = await _bytes(measured)
     # Else the worker's first checkpoint would, while it is measured.

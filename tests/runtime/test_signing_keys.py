@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from pathlib import Path
 
 import pytest
+from joserfc import jws
 from joserfc.jwk import OKPKey
 from temporalio.exceptions import ApplicationError
 
@@ -15,20 +15,19 @@ from countersign.activities.signing import Signing, SigningOrder
 ORDER = SigningOrder(directorate="il", document={"directorate": "il", "response": "approve"})
 
 
-def put(keys: Path, kid: str, *, in_place: bool = False) -> OKPKey:
+def put(keys: Path, kid: str, *, in_place: bool = False) -> None:
     """A new key in the file of a side; renamed into its place, or written over what is there."""
     key = OKPKey.generate_key("Ed25519", {"kid": kid})
-    written = keys / ("il.jwk.json" if in_place else "new")
+    file = keys / "il.jwk.json"
+    written = file if in_place else keys / "new"
     written.write_text(json.dumps(key.as_dict(private=True)), encoding="utf-8")
-    written.rename(keys / "il.jwk.json")
-    return key
+    if not in_place:
+        written.rename(file)
 
 
 def kid_of(signed: str | None) -> str:
     assert signed is not None
-    header = signed.split(".")[0]
-    found: str = json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))["kid"]
-    return found
+    return str(jws.extract_compact(signed.encode()).headers()["kid"])
 
 
 @pytest.mark.parametrize("in_place", [False, True], ids=["renamed", "written over"])
