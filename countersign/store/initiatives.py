@@ -317,7 +317,7 @@ class InboxItem:
 
 
 def _part_of_reader() -> ColumnElement[Any]:
-    """The ids of what the database's reader has a part in, looked up once, as an array."""
+    """The ids of what the database's reader has a part in, as an array."""
     return cast(select(func.part_of_reader()).scalar_subquery(), ARRAY(Uuid))
 
 
