@@ -579,7 +579,10 @@ async def _dumped(connection: asyncpg.Connection, table: Table, which: str) -> l
 
 async def _emptied(url: str) -> None:
     """Make room for the next life; only here, where nobody's record is, may the trail be emptied."""
-    beside = (t.document, t.initiative_text, t.deferral, t.report_draft, t.initiative_attachment, t.log_leaf)
+    beside = (
+        *(t.document, t.initiative_person, t.initiative_text, t.deferral, t.report_draft),
+        *(t.initiative_attachment, t.log_leaf),
+    )
     tables = ", ".join(one.name for one in (*beside, *_OF_INITIATIVE))
     guarded = [
         f"TABLE {table} {{}} TRIGGER {table}_append_only"

@@ -132,7 +132,7 @@ async def certificate(here: Here, record: Record) -> dict[str, Any]:
     """What remains of a closed initiative on one page; its content hash is the subject of `closure.certified`."""
     async with record.reading() as connection:
         made = await trail.search(connection, action=ClosureCertified.action, initiative=here.id)
-        body = await documents.find(connection, made[0].entry.subject or "") if made else None
+        body = await documents.find(connection, made[0].entry.subject or "", of=here.id) if made else None
     if body is None:
         raise Problem("not_found", "the initiative is not closed")
     return body
@@ -147,7 +147,7 @@ async def claim(number: Number, here: Here, record: Record) -> dict[str, Any]:
             for one in await trail.search(connection, action=TrancheClaimed.action, initiative=here.id)
         ]
         subject = next((one.subject for one in made if one.body["tranche"]["number"] == number), None)
-        body = await documents.find(connection, subject) if subject is not None else None
+        body = await documents.find(connection, subject, of=here.id) if subject is not None else None
     if body is None:
         raise Problem("not_found", f"nothing is claimed back with tranche {number}")
     return body

@@ -72,7 +72,9 @@ async def read(
     if not editions or directorate not in editions[0].sides:
         raise Problem("not_found", "there is no such funding agreement")
     async with record.reading() as connection:
-        document = await documents.find(connection, editions[0].sides[directorate].content_hash) or {}
+        document = (
+            await documents.find(connection, editions[0].sides[directorate].content_hash, of=here.id) or {}
+        )
     if language is None:
         return document
     text = document.get("text", {}).get(language)

@@ -65,7 +65,7 @@ async def decision(number: Number, here: Here, record: Record) -> dict[str, Any]
     if found.matter.decision is None:
         raise Problem("not_found", f"matter {number} is not decided")
     async with record.reading() as connection:
-        return await documents.find(connection, found.matter.decision) or {}
+        return await documents.find(connection, found.matter.decision, of=here.id) or {}
 
 
 @router.post(

@@ -98,7 +98,7 @@ async def submit(
 async def read(here: Here, record: Record, response: Response) -> ProposalView:
     """The current version; its ETag is what a new version names in If-Match."""
     async with record.reading() as connection:
-        found = await documents.look_up(connection, here.content_hash)
+        found = await documents.look_up(connection, here.content_hash, of=here.id)
     response.headers["ETag"] = f'"{here.content_hash}"'
     return ProposalView(
         version=here.version,
@@ -120,8 +120,9 @@ async def read_version(
         found = {one.number: one for one in await initiatives.versions(connection, here.id)}
         if number not in found:
             raise Problem("not_found", f"there is no version {number}")
-        text = await documents.look_up(connection, found[number].content_hash)
-        before = await documents.find(connection, found[number - 1].content_hash) if number > 1 else None
+        text = await documents.look_up(connection, found[number].content_hash, of=here.id)
+        previous = found.get(number - 1)
+        before = await documents.find(connection, previous.content_hash, of=here.id) if previous else None
     return VersionView(
         version=number,
         content_hash=found[number].content_hash,

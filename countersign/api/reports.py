@@ -43,7 +43,7 @@ async def read(number: Number, here: Here, bound: Bound, record: Record) -> Repo
         due = next((one for one in await _reports(connection, here, bound) if one.number == number), None)
         if due is None:
             raise Problem("not_found", f"there is no report {number}")
-        body = await documents.find(connection, due.content_hash) if due.content_hash else None
+        body = await documents.find(connection, due.content_hash, of=here.id) if due.content_hash else None
     statement = financial_statement(Report.model_validate(body)) if body is not None else {}
     return ReportDetail(**due.model_dump(), report=body, statement=statement)
 
@@ -144,7 +144,7 @@ async def _reports(
     connection: AsyncConnection, here: Initiative, bound: ProgrammeAgreement
 ) -> list[ReportView]:
     found = await initiatives.reports(connection, here.id)
-    proposal = await documents.find(connection, here.content_hash) or {}
+    proposal = await documents.find(connection, here.content_hash, of=here.id) or {}
     milestones = {one["id"]: one["title"] for one in proposal.get("milestones", ())}
     called = titles(bound, found, milestones)
     return [ReportView(**one.model_dump(), title=called.get(one.number, {})) for one in found]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from countersign.store import tables as t
@@ -27,18 +27,32 @@ class Kept:
     redacted_at: datetime | None
 
 
-async def look_up(connection: AsyncConnection, content_hash: str) -> Kept | None:
-    """The document with that hash, and whether it is redacted."""
-    d = t.document.c
-    row = (
-        await connection.execute(select(d.body, d.redacted_at).where(d.content_hash == content_hash))
-    ).first()
+async def look_up(connection: AsyncConnection, content_hash: str, *, of: str | None = None) -> Kept | None:
+    """The document with that hash, and whether it is redacted.
+
+    ``of`` is the initiative, by its id, that names it: whom the database reads for then has to be one who sees that
+    initiative. Without it they have to be one who sees the programme.
+    """
+    if of is None:
+        d = t.document.c
+        asked = connection.execute(select(d.body, d.redacted_at).where(d.content_hash == content_hash))
+    else:
+        asked = connection.execute(_NAMED, {"initiative": of, "hash": content_hash})
+    row = (await asked).first()
     return None if row is None else Kept(*row)
 
 
-async def find(connection: AsyncConnection, content_hash: str) -> dict[str, Any] | None:
-    """The body of the document with that hash."""
-    found = await look_up(connection, content_hash)
+_NAMED: Final = text("SELECT body, redacted_at FROM document_of(:initiative, :hash)").columns(
+    t.document.c.body, t.document.c.redacted_at
+)
+"""The database looks for it in the record of that initiative only."""
+
+
+async def find(
+    connection: AsyncConnection, content_hash: str, *, of: str | None = None
+) -> dict[str, Any] | None:
+    """The body of the document with that hash; ``of`` is as for :func:`look_up`."""
+    found = await look_up(connection, content_hash, of=of)
     return None if found is None else found.body
 
 

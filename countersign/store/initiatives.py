@@ -13,16 +13,20 @@ from pydantic import TypeAdapter
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
+    FromClause,
     Select,
     Subquery,
     Text,
     Uuid,
     and_,
     any_,
+    bindparam,
     cast,
     func,
+    literal_column,
     or_,
     select,
+    true,
     union,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -71,9 +75,9 @@ class Initiative:
         return person == self.applicant or (contact is not None and contact in self.people)
 
 
-def takes_part(person: str, contact: str | None) -> ColumnElement[bool]:
+def takes_part(person: str, contact: str | None, rows: FromClause = t.initiative) -> ColumnElement[bool]:
     """The rows of initiatives that somebody takes part in: :meth:`Initiative.has_part` in SQL."""
-    i = t.initiative.c
+    i = rows.c
     if contact is None:
         return i.applicant == person
     return or_(i.applicant == person, i.people.contains([contact]))
@@ -191,7 +195,7 @@ _BEFORE: Final = f"""SELECT {_INITIATIVE_COLUMNS}, d.body::text AS subject, d.re
   (SELECT s.body::text FROM matter_seen s WHERE s.initiative_id = i.id AND s.number = $2) AS matter
 FROM initiative i
 LEFT JOIN matter m ON m.initiative_id = i.id AND m.number = $2
-LEFT JOIN document d ON d.content_hash = m.content_hash"""  # noqa: S608
+LEFT JOIN LATERAL document_of(i.id, m.content_hash) d ON true"""  # noqa: S608
 _MATTER: Final = "SELECT body::text FROM matter_seen WHERE initiative_id = $1 AND number = $2"
 
 _WAITING: Final = TypeAdapter(list[Waiting])
@@ -230,24 +234,40 @@ async def search(
     ``text`` is a part of the title in any language or of the reference, in whatever case; a longer one is looked for
     among what the database's reader sees. ``part_of`` is a person and their contact key: only what they take part in.
     """
-    statement = select(t.initiative).order_by(t.initiative.c.id.desc()).limit(limit)
-    columns = {"stage": stage, "area": area, "kind": kind}
-    statement = statement.filter_by(**{name: value for name, value in columns.items() if value is not None})
+    by_index = text is not None and len(text) >= _TRIGRAM
+    statement, rows, identifier = _WITH_TEXT if by_index else _ALL
+    i = rows.c
+    statement = statement.order_by(identifier.desc()).limit(limit)
+    for column, wanted in ((i.stage, stage), (i.area, area), (i.kind, kind)):
+        if wanted is not None:
+            statement = statement.where(column == wanted)
     if waits_for is not None:
-        statement = statement.where(t.initiative.c.waits_for.contains([waits_for]))
+        statement = statement.where(i.waits_for.contains([waits_for]))
     if text:
         pattern = "%" + text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
-        title = cast(t.initiative.c.title, Text)
-        statement = statement.where(or_(title.ilike(pattern), t.initiative.c.reference.ilike(pattern)))
-        if len(text) >= _TRIGRAM:
-            # An array, and so the ids are looked up by the key: in a join each title might be looked through first.
-            ids = func.array(select(func.initiatives_with(text)).scalar_subquery(), type_=ARRAY(Uuid))
-            statement = statement.where(t.initiative.c.id == any_(ids))
+        statement = statement.where(or_(cast(i.title, Text).ilike(pattern), i.reference.ilike(pattern)))
     if part_of is not None:
-        statement = statement.where(takes_part(*part_of))
+        statement = statement.where(takes_part(*part_of, rows))
     if before is not None:
-        statement = statement.where(t.initiative.c.id < before)
-    return [_initiative(row) for row in (await connection.execute(statement)).mappings()]
+        statement = statement.where(identifier < before)
+    found = await connection.execute(statement, {"text": text} if by_index else {})
+    return [_initiative(row) for row in found.mappings()]
+
+
+def _those_with_text() -> tuple[Select[Any], FromClause, ColumnElement[Any]]:
+    """What asks for the initiatives that the index has for ``:text``, its rows, and their id.
+
+    They are read one after the other in the order of their ids, and so no further than the page. The fence, which
+    ``OFFSET 0`` is to the planner, keeps it from looking through each title first.
+    """
+    asked = func.initiatives_with(bindparam("text"), type_=t.initiative.c.id.type).column_valued("id")
+    ids = select(asked).order_by(asked.desc()).subquery("with_text")
+    row = select(t.initiative).where(t.initiative.c.id == ids.c.id).offset(literal_column("0")).lateral()
+    return select(row).join_from(ids, row, true()), row, ids.c.id
+
+
+_ALL: Final = (select(t.initiative), t.initiative, t.initiative.c.id)
+_WITH_TEXT: Final = _those_with_text()
 
 
 async def versions(connection: AsyncConnection, initiative: str) -> list[Version]:
@@ -321,13 +341,18 @@ def _part_of_reader() -> ColumnElement[Any]:
     return cast(select(func.part_of_reader()).scalar_subquery(), ARRAY(Uuid))
 
 
-def _soonest(part: ColumnElement[bool], person: str, order: Sequence[Any], limit: int) -> Subquery:
-    """The places of what waits for a person in one way."""
+def _soonest_first(w: Any) -> tuple[ColumnElement[Any], ...]:
+    """The order of what waits."""
+    return w.deadline.asc().nulls_last(), w.since, w.initiative_id
+
+
+def _soonest(part: ColumnElement[bool], person: str, limit: int) -> Subquery:
+    """What waits for a person in one way."""
     w = t.waiting.c
     return (
-        select(w.initiative_id, w.position)
+        select(t.waiting)
         .where(part, ~w.not_by.contains([person]))
-        .order_by(*order)
+        .order_by(*_soonest_first(w))
         .limit(limit)
         .subquery()
     )
@@ -361,7 +386,6 @@ async def inbox(
     """
     w, i = t.waiting.c, t.initiative.c
     mine = w.initiative_id == any_(_part_of_reader())
-    soonest = (w.deadline.asc().nulls_last(), w.since, w.initiative_id)
     # One office each: so each is read in the order of its deadlines from the index, and no further than the page.
     parts = [and_(w.directorate.is_(None), w.task.in_(_APPLICANTS_TASKS), mine)]
     # Whoever has a part in an initiative does not decide on it, so it does not wait for them either.
@@ -378,12 +402,12 @@ async def inbox(
         for mandate in mandates
         for one in mandate.offices
     ]
-    found = union(*(select(_soonest(part, person, soonest, limit)) for part in parts)).subquery()
+    # Whole rows, so that what row security asks of a table is asked once for each.
+    found = union(*(select(_soonest(part, person, limit)) for part in parts)).subquery()
     statement: Select[Any] = (
-        select(i.reference, i.title, i.stage, i.waits_for, t.waiting)
-        .join_from(t.waiting, t.initiative, w.initiative_id == i.id)
-        .join(found, and_(found.c.initiative_id == w.initiative_id, found.c.position == w.position))
-        .order_by(*soonest)
+        select(i.reference, i.title, i.stage, i.waits_for, found)
+        .join_from(found, t.initiative, found.c.initiative_id == i.id)
+        .order_by(*_soonest_first(found.c))
         .limit(limit)
     )
     rows = (await connection.execute(statement)).mappings()

@@ -89,7 +89,7 @@ initiative = Table(
     Column("agreement_id", String(60), nullable=False),
     Column("agreement_version", Integer, nullable=False),
     Column("applicant", String(300), nullable=False),
-    Column("people", ARRAY(String(64)), nullable=False),
+    Column("people", ARRAY(String(300)), nullable=False),
     Column("area", String(40), nullable=False),
     Column("kind", String(40), nullable=False),
     Column("lead_directorate", String(40), nullable=False),
@@ -108,8 +108,15 @@ initiative = Table(
     ForeignKeyConstraint(["agreement_id", "agreement_version"], ["agreement.id", "agreement.version"]),
     Index("ix_initiative_stage_id", "stage", "id"),
     Index("ix_initiative_waits_for", "waits_for", postgresql_using="gin"),
-    Index("ix_initiative_people", "people", postgresql_using="gin"),
     Index("ix_initiative_applicant_id", "applicant", "id"),
+)
+
+initiative_person = Table(
+    "initiative_person",
+    metadata,
+    Column("person", String(300), primary_key=True),
+    Column("initiative_id", Uuid(as_uuid=False), ForeignKey("initiative.id"), primary_key=True),
+    comment="Who has a part in which initiative besides its applicant; triggers write it when its people change.",
 )
 
 initiative_text = Table(

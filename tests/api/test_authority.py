@@ -262,6 +262,31 @@ async def test_whoever_declares_an_interest_decides_no_more_and_what_they_signed
     await office.call("il-legal", "DELETE", f"/v1/mandates/{given.json()['id']}")
 
 
+async def test_an_interest_of_whoever_has_the_longest_id_is_on_record(
+    office: Office, proposal: dict[str, Any], services: Services
+) -> None:
+    subject = "x" * 200
+    key = own_key(services, "il")
+
+    async def call(method: str, path: str, offices: list[str], body: Any = None) -> httpx.Response:
+        token = signed(key, token_claims(sub=subject, offices=offices))
+        return await office.call(None, method, path, body=body, token=token)
+
+    async def waits() -> bool:
+        items = (await call("GET", "/v1/inbox?limit=200", ["programme_officer"])).json()["items"]
+        return proposal["id"] in [one["initiative"] for one in items]
+
+    assert await waits()
+    path = f"/v1/initiatives/{proposal['id']}/conflicts"
+    declared = await call("POST", path, ["programme_officer"], {"reasons": "my sister works there"})
+    assert declared.status_code == 200, declared.text
+    (found,) = (
+        await office.get("il-auditor", f"/v1/audit?initiative={proposal['id']}&action=conflict.declared")
+    )["items"]
+    assert found["entry"]["actor"] == f"il/{subject}"
+    assert not await waits()
+
+
 async def test_a_substitute_takes_over_an_office_in_the_middle_of_a_matter(
     office: Office, proposal: dict[str, Any], services: Services
 ) -> None:

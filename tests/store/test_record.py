@@ -19,6 +19,7 @@ from countersign.domain.projection import Step
 from countersign.domain.stage import Stage
 from countersign.store import documents, initiatives, record, trail
 from countersign.store import tables as t
+from countersign.store.roles import Reader
 from countersign.store.session import Database
 from tests.store.making import Steps, actions, new_id
 
@@ -87,17 +88,18 @@ async def test_a_whole_life_is_on_record_as_the_rules_have_it(database: Database
             if entry.action == "matter.opened" and entry.subject:
                 assert await documents.find(connection, entry.subject) is not None
     assert stood is not None
+    auditor = database.read_by(Reader("auditor", "audit/auditor"))
     for name in (stood.id, stood.reference):
         whole = await initiatives.whole(database, name)
         assert whole is not None
         assert (whole.initiative, whole.waiting, whole.versions) == (stood, life.waited_for(), versions)
         assert await initiatives.look_up(database, name) == stood
         for matter in life.state.matters:
-            seen = await initiatives.before(database, name, matter.number)
+            seen = await initiatives.before(auditor, name, matter.number)
             assert seen is not None
             assert (seen.initiative, seen.seen) == (stood, initiatives.Seen(matter))
             assert seen.subject is not None
-        assert (await initiatives.before(database, name, 99)) == initiatives.Before(stood, None, None)
+        assert (await initiatives.before(auditor, name, 99)) == initiatives.Before(stood, None, None)
     for name in (new_id(), "T-none"):
         assert await initiatives.whole(database, name) is None
         assert await initiatives.before(database, name, 1) is None

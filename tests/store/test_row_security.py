@@ -361,9 +361,10 @@ async def test_the_api_writes_into_no_initiatives_trail(
     assert refused.value.sqlstate in ("42501", "23000")
 
 
-async def test_a_document_is_there_for_whoever_sees_an_initiative_that_names_it(
-    api: Api, scene: Scene, funded: list[Steps]
-) -> None:
+HASH: Final = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+async def test_a_document_is_there_for_whoever_sees_the_programme(api: Api) -> None:
     body = {"made": new_id()}
     content = "sha256:" + "7" * 64
     await api.rows("applicant", "SELECT keep_document($1, $2)", content, json.dumps(body))
@@ -373,26 +374,41 @@ async def test_a_document_is_there_for_whoever_sees_an_initiative_that_names_it(
     # Content that is there stays as it is.
     await api.rows("applicant", "SELECT keep_document($1, '{}')", content)
     assert await api.texts("il", query, content) == [body["made"]]
-    subject = scene.mine.state.matters[-1].content_hash
-    for who in ("applicant", "il", "auditor"):
-        assert await api.texts(who, "SELECT 1 FROM document WHERE content_hash = $1", subject) == ["1"], who
-    for who in ("somebody else", "nobody"):
+    for who in ("applicant", "stranger", "somebody else", "nobody"):
         assert await api.texts(who, "SELECT 1 FROM document") == []
+
+
+async def test_a_document_of_an_initiative_is_there_for_whoever_sees_the_initiative(
+    api: Api, scene: Scene, funded: list[Steps]
+) -> None:
+    query = "SELECT content_hash FROM document_of($1, $2)"
+    mine, other = scene.mine.state, scene.other.state
+    subject = mine.matters[-1].content_hash
+    seen = {who: await api.texts(who, query, mine.id, subject) for who in EVERYBODY}
+    assert {who for who, found in seen.items() if found == [subject]} == {"applicant", "il", "az", "auditor"}
+    assert not any(seen[who] for who in ("stranger", "somebody else", "nobody"))
+    # A member of the consortium is known by their address alone.
+    scene.readers["partner"] = Reader("applicant", "applicants/partner", contact=mine.proposal.people[0])
+    assert await api.texts("partner", query, mine.id, subject) == [subject]
+    # By another initiative nothing is found that it does not name, nor by one that is not there.
+    assert await api.texts("applicant", query, other.id, subject) == []
+    assert await api.texts("applicant", query, new_id(), subject) == []
+    content = "sha256:" + "8" * 64
+    await api.rows("stranger", "SELECT keep_document($1, '{}')", content)
+    assert await api.texts("applicant", query, mine.id, content) == []
     # Whatever the record of theirs names, down to the decisions and what was drawn up after them.
     life = funded[0]
-    named = set(
-        re.findall(r"sha256:[0-9a-f]{64}", " ".join(one.model_dump_json() for one in life.state.matters))
-    )
-    named |= {
-        one for entry in life.entries for one in re.findall(r"sha256:[0-9a-f]{64}", json.dumps(entry.body))
-    }
-    query = "SELECT content_hash FROM document WHERE content_hash = ANY ($1)"
-    kept = set(await api.texts("auditor", query, list(named)))
+    named = {one for matter in life.state.matters for one in HASH.findall(matter.model_dump_json())}
+    named |= {one for entry in life.entries for one in HASH.findall(json.dumps(entry.body))}
+    there = "SELECT content_hash FROM document WHERE content_hash = ANY ($1)"
+    kept = set(await api.texts("auditor", there, list(named)))
     assert {one.decision for one in life.state.matters if one.decision} <= kept
     assert {content_hash(document) for document in life.drawn_up.values()} <= kept
-    assert set(await api.texts("applicant", query, list(named))) == kept
-    own = [one.decision for one in life.state.matters if one.decision]
-    assert await api.texts("stranger", query, own) == []
+    for one in named:
+        assert await api.texts("applicant", query, life.state.id, one) == ([one] if one in kept else [])
+        assert await api.texts("stranger", query, life.state.id, one) == []
+    for matter in life.state.matters:
+        assert await api.texts("stranger", query, other.id, matter.decision) == []
 
 
 async def test_the_text_of_titles_is_searched_among_what_the_reader_sees(api: Api, scene: Scene) -> None:
