@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from temporalio.client import Client
 
@@ -25,7 +25,13 @@ PEERS: Final[Mapping[str, tuple[str, ...]]] = {
     "ORM state machine": ("orm_peer",),
 }
 LIVING: Final = "DBOS, a workflow an initiative"
-"""The peer that, like the engine, keeps something alive for each initiative; the others keep a row."""
+"""The peer that, like the engine, keeps something alive for each initiative; the others keep a row.
+
+It is the one that is to be beaten, and so has its turn in every round; the others are many times as fast, and have one.
+"""
+
+PEERS_AT_ONCE: Final[Mapping[int, int]] = {1: 5, 25: 25}
+"""How many initiatives at once the peers are measured with, and how many they carry."""
 
 PYTHON: Final = Path(".venv-bench/bin/python")
 
@@ -61,12 +67,14 @@ async def measure(measured: Measured, quick: bool) -> list[Row]:
             await measured.polled(queue)
         contest = _Contest(measured, work)
         await contest.warm_up()
-        rows = await contest.hold(1, initiatives=3 if quick else 8, rounds=2 if quick else 3)
-        rows += await contest.hold(25, initiatives=25 if quick else 40, rounds=1 if quick else 3)
+        rows = await contest.hold(
+            1, initiatives=3 if quick else 8, rounds=2 if quick else 3, living=not quick
+        )
+        rows += await contest.hold(25, initiatives=25 if quick else 30, rounds=1 if quick else 3)
         if not quick:
-            rows += await contest.hold(100, initiatives=100, rounds=1)
-    # The peers bring processes of their own; the engine's would only be in their way.
-    return rows + await contest.hold_peers(quick)
+            rows += await contest.hold(100, initiatives=100, rounds=1, living=False)
+    # These bring processes of their own; the engine's would only be in their way.
+    return rows if quick else rows + await contest.hold_others()
 
 
 class _Contest:
@@ -74,21 +82,22 @@ class _Contest:
         self._measured, self._work = measured, work
         self._twins: Client = measured.twins
         self._messages: list[bare.Message] = []
-        self._raw: list[dict[str, Any]] = []
+        self._file = measured.services.home.path / "messages.json"
         self._ours: dict[int, Rounds] = {}
 
     async def warm_up(self) -> None:
         """A few lives that do not count; the messages of the first are what everybody else gets."""
-        self._raw = (await self._work.carry(1, 1)).messages
+        raw = (await self._work.carry(1, 1)).messages
         self._messages = [
-            bare.Message(id=one["message"]["id"], name=one["name"], body=one["message"]) for one in self._raw
+            bare.Message(id=one["message"]["id"], name=one["name"], body=one["message"]) for one in raw
         ]
+        self._file.write_text(json.dumps(raw), encoding="utf-8")
         await self._work.carry(10, 10)
         await bare.carry(self._twins, self._messages, 5, 5)
 
-    async def hold(self, at_once: int, *, initiatives: int, rounds: int) -> list[Row]:
-        """The engine against the bare twin."""
-        ours, twin = self._ours.setdefault(at_once, Rounds()), Rounds()
+    async def hold(self, at_once: int, *, initiatives: int, rounds: int, living: bool = True) -> list[Row]:
+        """The engine against the bare twin, and against the peer that keeps initiatives alive (``living``)."""
+        ours, twin, peer = self._ours.setdefault(at_once, Rounds()), Rounds(), Rounds()
 
         async def engine() -> tuple[float, list[float]]:
             lives = await self._work.carry(initiatives, at_once)
@@ -104,6 +113,8 @@ class _Contest:
                 lambda: bare.carry(self._twins, self._messages, initiatives, at_once),
                 "bare worker",
             )
+            if living:
+                await self._peer(LIVING, at_once, peer)
         goals: dict[str, Goal] = {}
         if at_once == 1:
             goals["answer"] = at_most(0.8)
@@ -134,6 +145,7 @@ class _Contest:
                 goals.get("answer"),
             ),
             _row(f"durable answer to a message, {at}, 95th percentile", "ms", ours.p95s, twin.p95s),
+            *(self._against(LIVING, at_once, peer) if living else ()),
         ]
 
     async def _round(
@@ -150,39 +162,36 @@ class _Contest:
         spent = {name: after[name] - before[name] for name in (worker, "temporal", "postgresql")}
         rounds.took(initiatives, seconds, answers, spent)
 
-    async def hold_peers(self, quick: bool) -> list[Row]:
+    async def hold_others(self) -> list[Row]:
         """The engine against what else a user would take; each peer is one process, client and all."""
-        file = self._measured.services.home.path / "messages.json"
-        file.write_text(json.dumps(self._raw), encoding="utf-8")
         rows: list[Row] = []
-        for name, peer in PEERS.items():
-            if quick and name != LIVING:
+        for name in PEERS:
+            if name == LIVING:
                 continue
-            for at_once in (25,) if quick else (1, 25):
-                took = await self._peer(peer, file, 25 if at_once > 1 else 5, at_once)
-                goal = at_least(1.7) if (name, at_once) == (LIVING, 25) else None
-                ours = self._ours[at_once]
-                at = f"{at_once} at once"
-                rows += [
-                    row(f"initiatives, {at}", "/s", ours.rates, took.rates, against=name, goal=goal),
-                    row(f"CPU for an initiative, {at}", "ms", ours.cpu, took.cpu, against=name),
-                    row(
-                        f"durable answer to a message, {at}, median",
-                        "ms",
-                        ours.medians,
-                        took.medians,
-                        against=name,
-                    ),
-                ]
+            for at_once in PEERS_AT_ONCE:
+                took = Rounds()
+                await self._peer(name, at_once, took)
+                rows += self._against(name, at_once, took)
         return rows
 
-    async def _peer(self, peer: tuple[str, ...], file: Path, initiatives: int, at_once: int) -> Rounds:
-        module, *way = peer
+    def _against(self, name: str, at_once: int, took: Rounds) -> list[Row]:
+        ours, at = self._ours[at_once], f"{at_once} at once"
+        goal = at_least(1.7) if (name, at_once) == (LIVING, 25) else None
+        return [
+            row(f"initiatives, {at}", "/s", ours.rates, took.rates, against=name, goal=goal),
+            row(f"CPU for an initiative, {at}", "ms", ours.cpu, took.cpu, against=name),
+            row(f"durable answer to a message, {at}, median", "ms", ours.medians, took.medians, against=name),
+        ]
+
+    async def _peer(self, name: str, at_once: int, took: Rounds) -> None:
+        """One round of a peer."""
+        module, *way = PEERS[name]
+        initiatives = PEERS_AT_ONCE[at_once]
         url = self._measured.services.database_url.replace("+asyncpg", "")
         before = self._measured.cpu()["postgresql"]
         running = await asyncio.create_subprocess_exec(
             *(str(PYTHON), "-m", f"benchmarks.peers.{module}", "--database-url", url, *way),
-            *("--messages", str(file), "--initiatives", str(initiatives), "--at-once", str(at_once)),
+            *("--messages", str(self._file), "--initiatives", str(initiatives), "--at-once", str(at_once)),
             stdout=asyncio.subprocess.PIPE,
         )
         out, _ = await running.communicate()
@@ -190,13 +199,10 @@ class _Contest:
             raise RuntimeError(f"{module} ended with {running.returncode}")
         figures = json.loads(out)
         # PostgreSQL worked for the lives before those that count as well.
-        lives = initiatives + min(initiatives, at_once)
-        database = (self._measured.cpu()["postgresql"] - before) / lives * 1000
-        took = Rounds()
+        database = self._measured.cpu()["postgresql"] - before
         took.rates.append(initiatives / figures["seconds"])
         took.medians.append(figures["answers"]["median"] * 1000)
-        took.cpu.append(figures["cpu"] / initiatives * 1000 + database)
-        return took
+        took.cpu.append((figures["cpu"] / initiatives + database / (initiatives + figures["before"])) * 1000)
 
 
 def _row(name: str, unit: str, ours: list[float], twin: list[float], goal: Goal | None = None) -> Row:

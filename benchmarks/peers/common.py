@@ -23,6 +23,9 @@ from sqlalchemy.engine import URL, make_url
 Sent = dict[str, Any]
 """A message as its sender has it: nobody has looked into it yet."""
 
+WARM_UP = 10
+"""Lives before those that count, at most."""
+
 TABLE = """
 CREATE TABLE message (
     initiative text NOT NULL,
@@ -107,7 +110,7 @@ def run(name: str, package: str, opened: Opened | dict[str, Opened]) -> None:
 
 async def _measure(beside: URL, task: Task, opened: Opened) -> dict[str, Any]:
     await _make_anew(beside, task)
-    warm_up = min(task.initiatives, task.at_once)
+    warm_up = min(WARM_UP, task.initiatives, task.at_once)
     async with opened(task) as peer:
         await _lives(peer, task, warm_up)
         before, began = time.process_time(), time.perf_counter()
@@ -116,6 +119,7 @@ async def _measure(beside: URL, task: Task, opened: Opened) -> dict[str, Any]:
     await _check(task, (warm_up + task.initiatives) * len(task.messages))
     return {
         "initiatives": task.initiatives,
+        "before": warm_up,
         "at_once": task.at_once,
         "messages": len(task.messages),
         "seconds": seconds,
