@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
+from countersign.domain.audit import rfc3339
 from countersign.domain.ids import workflow_id
 from countersign.domain.model import Model
 from countersign.store import histories
@@ -33,6 +34,8 @@ log = structlog.get_logger(__name__)
 _CLOSED: Final = "WorkflowType = 'InitiativeWorkflow' AND ExecutionStatus != 'Running'"
 _PREFIX: Final = workflow_id("")
 _BATCH: Final = 500
+_RECENT: Final = timedelta(days=3)
+"""What ended earlier is left to the sweep that is complete, once a day: most of it is archived."""
 
 _ENDINGS: Final = {
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: histories.COMPLETED,
@@ -56,10 +59,22 @@ class Sweep(Model):
 
 
 class Swept(Model):
-    """How many runs were archived. ``missing`` are the initiatives with a run that is neither archived nor there."""
+    """How many runs were archived. ``missing`` are the initiatives with a run that is neither archived nor there.
+
+    ``failed`` are runs that are there and could not be archived; the log says why, and the next sweep tries again.
+    """
 
     archived: int
     missing: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+
+
+class NotArchived(Exception):
+    """A run could not be archived, for whatever reason there is in it."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__(run)
+        self.run = run
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,30 +103,42 @@ class Archiving:
     async def archive_histories(self, sweep: Sweep) -> Swept:
         """Archive every run that has ended and is not archived yet."""
         archived = 0
-        async for some in self._closed():
+        failed: dict[str, None] = {}
+        async for some in self._closed(sweep):
             async with self._database.reading() as connection:
                 known = await histories.known(connection, [one.run_id for one in some])
             for one in sorted(some, key=lambda one: one.start_time):
-                if one.run_id not in known and _initiative(one.id) is not None:
+                if one.run_id in known or _initiative(one.id) is None:
+                    continue
+                try:
                     archived += await self._archive(one.id, one.run_id, sweep.at) is not None
+                except NotArchived as problem:
+                    failed[problem.run] = None
         missing: list[str] = []
         if sweep.complete:
             async with self._database.reading() as connection:
                 unfinished = await histories.unfinished(connection, self._agreement)
             for left in unfinished:
                 activity.heartbeat(left.initiative)
-                number, is_whole = await self._follow(left, sweep.at)
+                try:
+                    number, is_whole = await self._follow(left, sweep.at)
+                except NotArchived as problem:
+                    failed[problem.run] = None
+                    continue
                 archived += number
                 if not is_whole:
                     log.error("history_missing", initiative=left.initiative, run=left.run)
                     missing.append(left.initiative)
         if archived:
             log.info("histories_archived", number=archived)
-        return Swept(archived=archived, missing=tuple(missing))
+        return Swept(archived=archived, missing=tuple(missing), failed=tuple(failed))
 
-    async def _closed(self) -> AsyncIterator[list[WorkflowExecution]]:
+    async def _closed(self, sweep: Sweep) -> AsyncIterator[list[WorkflowExecution]]:
         some: list[WorkflowExecution] = []
-        async for one in self._client.list_workflows(_CLOSED):
+        query = _CLOSED
+        if not sweep.complete:
+            query += f" AND CloseTime >= '{rfc3339(sweep.at - _RECENT)}'"
+        async for one in self._client.list_workflows(query):
             some.append(one)
             if len(some) == _BATCH:
                 activity.heartbeat(len(some))
@@ -153,7 +180,11 @@ class Archiving:
             return None
 
     async def _archive(self, workflow: str, run: str, at: datetime) -> Run | None:
-        """Archive one run; nothing when it was archived meanwhile, or its initiative was redacted."""
+        """Archive one run; nothing when it was archived meanwhile, or its initiative was redacted.
+
+        Raises:
+            NotArchived: something is wrong with this one. The others do not wait for it.
+        """
         activity.heartbeat(run)
         try:
             history = await self._client.get_workflow_handle(workflow, run_id=run).fetch_history()
@@ -163,9 +194,13 @@ class Archiving:
             # Its retention ended since it was listed.
             log.error("history_missing", workflow=workflow, run=run)  # noqa: TRY400
             return None
-        # It may take a second, and other activities go on meanwhile.
-        packed = await asyncio.to_thread(self._pack, history, run)
-        made = _run(history, run, packed)
+        try:
+            # It may take a second, and other activities go on meanwhile.
+            packed = await asyncio.to_thread(self._pack, history, run)
+            made = _run(history, run, packed)
+        except Exception as error:
+            log.exception("history_not_archived", workflow=workflow, run=run)
+            raise NotArchived(run) from error
         async with self._database.transaction() as connection:
             is_new = await histories.put(connection, self._agreement, made, packed.content, at)
         return made if is_new else None

@@ -78,12 +78,15 @@ async def make(record: Record, workflows: Workflows) -> CheckpointView:
 class ArchiveView(BaseModel):
     """What was archived; ``missing`` are the initiatives with a run that is neither archived nor in Temporal any more.
 
+    ``failed`` are runs that are in Temporal and could not be archived: the worker's log says why.
+
     While it goes on, ``is_done`` is false and nothing is known yet.
     """
 
     is_done: bool
     archived: int
     missing: list[str]
+    failed: list[str]
 
 
 @router.post("/audit/archive", responses=documented("unauthenticated", "forbidden", "unavailable"))
@@ -96,8 +99,10 @@ async def archive(
     """Archive the workflow histories of all runs that have ended, as is done every few minutes anyway."""
     swept = await workflows.archive(complete=complete)
     if swept is None:
-        return ArchiveView(is_done=False, archived=0, missing=[])
-    return ArchiveView(is_done=True, archived=swept.archived, missing=list(swept.missing))
+        return ArchiveView(is_done=False, archived=0, missing=[], failed=[])
+    return ArchiveView(
+        is_done=True, archived=swept.archived, missing=list(swept.missing), failed=list(swept.failed)
+    )
 
 
 @router.get("/audit/proofs/{sequence}", responses=documented("unauthenticated", "forbidden", "not_found"))

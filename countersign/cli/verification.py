@@ -83,7 +83,7 @@ def archive(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Have the workflow histories of all runs that have ended archived now. It ends with 1 when any is missing."""
+    """Have the workflow histories of all runs that have ended archived now. It ends with 1 when any is not."""
     with calling(home, url, name, as_json, otherwise=an_auditor) as caller:
         found = caller.post(f"/audit/archive?complete={str(complete).lower()}")
     if as_json:
@@ -94,7 +94,9 @@ def archive(
         say(f"{found['archived']:,} archived.")
         for initiative in found["missing"]:
             say(f"A run of {initiative} is neither archived nor in Temporal any more.", style="red")
-    if found["missing"]:
+        for run in found["failed"]:
+            say(f"The run {run} could not be archived; the worker's log says why.", style="red")
+    if found["missing"] or found["failed"]:
         raise typer.Exit(Status.NOT_DONE)
 
 

@@ -15,8 +15,10 @@ import pytest
 from sqlalchemy import text
 from temporalio.client import WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
+from temporalio.testing import ActivityEnvironment
 
 from countersign import worker as worker_process
+from countersign.activities.archive import Archiving, Packed, Sweep
 from countersign.api import history
 from countersign.domain.matter import Response
 from countersign.domain.proposal import Proposal
@@ -216,6 +218,53 @@ async def test_a_run_that_temporal_does_not_list_is_found_by_asking_for_it(place
     assert swept.missing == ()
     (kept,) = await place.archived(life)
     assert (kept.run.status, kept.run.continued_from) == ("completed", None)
+
+
+async def test_a_run_that_something_is_wrong_with_holds_up_no_other(place: Place) -> None:
+    lives = [await place.life().begin() for _ in range(2)]
+    for life in lives:
+        await life.withdraw()
+        await life.handle.result()
+        await listed_as_closed(place, life)
+    bad, good = [(await life.handle.describe()).run_id for life in lives]
+    press = archive.Press(place.codec)
+
+    def pack(history: WorkflowHistory, run: str) -> Packed:
+        if run == bad:
+            raise ValueError("it cannot be told")
+        return press.pack(history, run)
+
+    archiving = Archiving(place.owner, place.client, place.agreement.id, pack)
+    for complete in (False, True):
+        swept = await ActivityEnvironment().run(
+            archiving.archive_histories, Sweep(at=datetime.now(UTC), complete=complete)
+        )
+        assert swept.failed == (bad,)
+        assert swept.missing == ()
+        assert [one.run.run_id for one in await place.archived(lives[1])] == [good]
+        assert await place.archived(lives[0]) == []
+    assert await place.sweep() == Swept(archived=1)
+    assert [one.run.run_id for one in await place.archived(lives[0])] == [bad]
+
+
+async def test_what_ended_long_ago_is_left_to_the_complete_sweep(place: Place) -> None:
+    life = await place.life().begin()
+    await life.withdraw()
+    await life.handle.result()
+    await listed_as_closed(place, life)
+    archiving = Archiving(place.owner, place.client, place.agreement.id, archive.Press(place.codec).pack)
+    much_later = datetime.now(UTC) + timedelta(days=4)
+
+    async def swept(*, complete: bool) -> Swept:
+        found: Swept = await ActivityEnvironment().run(
+            archiving.archive_histories, Sweep(at=much_later, complete=complete)
+        )
+        return found
+
+    await swept(complete=False)
+    assert await place.archived(life) == []
+    assert (await swept(complete=True)).failed == ()
+    assert len(await place.archived(life)) == 1
 
 
 # ---- after Temporal's retention
