@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from countersign.cli.output import DEFAULT_HOME, Failure, HomeOption, JsonOption, Status, print_json, say
+from countersign.cli.output import (
+    DEFAULT_HOME,
+    Failure,
+    HomeOption,
+    JsonOption,
+    Status,
+    err,
+    print_json,
+    say,
+)
+from countersign.runtime.embedded import NotRunning
 from countersign.runtime.embedded.home import Home
 
 if TYPE_CHECKING:
@@ -68,8 +80,47 @@ def use(
 def drop(
     key: KeyArgument, file: FileOption = None, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False
 ) -> None:
-    """Forget a key. What was encrypted with it cannot be read ever again."""
+    """Forget a key. What was encrypted with it cannot be read ever again.
+
+    It is refused as long as archived histories are sealed with it: in the record of COUNTERSIGN_DATABASE_URL, or else
+    of the system that runs on the home.
+    """
+    record = _record(home)
+    sealed = asyncio.run(_sealed_with(record, key)) if record is not None else 0
+    if sealed:
+        raise Failure(f"{sealed:,} archived histories are sealed with {key}, and nobody could read them")
     _change(file, home, as_json, lambda ring: ring.without(key))
+    if record is None:
+        say("COUNTERSIGN_DATABASE_URL names no record, so archived histories were not looked at.", to=err)
+
+
+def _record(home: Path) -> str | None:
+    """The database that has the archive, where one is known."""
+    named = os.environ.get("COUNTERSIGN_DATABASE_URL")
+    if named:
+        return named
+    try:
+        return Home(home).endpoints().database_url
+    except NotRunning:
+        return None
+
+
+async def _sealed_with(url: str, key: str) -> int:
+    from countersign.store import histories
+    from countersign.store.roles import Reader
+    from countersign.store.session import Database, RecordAway
+
+    # The API's login is bound to a reader, and sees nothing without one.
+    database = Database(url, pool_size=1)
+    try:
+        async with database.read_by(Reader("auditor", "operator")).reading() as connection:
+            return await histories.sealed_with(connection, key)
+    except RecordAway as problem:
+        raise Failure(
+            "the record does not answer, and may have histories that are sealed with it"
+        ) from problem
+    finally:
+        await database.close()
 
 
 def _place(file: Path | None, home: Path) -> Path:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID, uuid5
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -95,6 +95,13 @@ async def known(connection: AsyncConnection, runs: Collection[str]) -> set[str]:
     """Which of some runs are archived."""
     h = t.workflow_history.c
     return set(await connection.scalars(select(h.run_id).where(h.run_id.in_(runs))))
+
+
+async def sealed_with(connection: AsyncConnection, key: str) -> int:
+    """How many histories that key opens, and no other: its id is what is kept of each begins with."""
+    head = key.encode() + b"\x00"
+    begins = func.substring(t.workflow_history.c.content, 1, len(head)) == head
+    return await connection.scalar(select(func.count()).where(begins)) or 0
 
 
 def is_succeeded(before: Run, run: Run) -> bool:

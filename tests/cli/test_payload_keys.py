@@ -9,19 +9,30 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from temporalio.client import WorkflowHistory
 
 from countersign.runtime import payload_keys
+from countersign.runtime.archive import Press
 from countersign.runtime.embedded.home import Endpoints
 from countersign.runtime.embedded.ports import free_ports
+from countersign.runtime.embedded.services import Services
+from countersign.runtime.migrate import migrate
+from countersign.runtime.payload_codec import EncryptingCodec
+from countersign.runtime.payload_keys import KeyRing
 from countersign.runtime.resources import directory
+from countersign.store import histories
+from countersign.store.roles import API
+from countersign.store.session import Database
 from tests.at_rest import found_in, shown
 from tests.cli.conftest import environment, run
 from tests.people import example
+from tests.store.making import new_id
 
 
 async def test_keys_are_made_rotated_and_dropped_and_none_is_ever_printed(tmp_path: Path) -> None:
@@ -77,6 +88,60 @@ async def test_the_current_key_cannot_be_dropped_nor_one_be_used_that_is_not_the
     assert "is the current key" in dropped.err
     assert "there is no key x" in used.err
     assert payload_keys.read(file).ids == (current,)
+
+
+@pytest.mark.parametrize("role", [None, API])
+async def test_a_key_that_archived_histories_are_sealed_with_cannot_be_dropped(
+    role: str | None, services: Services, tmp_path: Path
+) -> None:
+    file, name = tmp_path / "keys.json", f"sealed_{role}"
+    first = payload_keys.read(payload_keys.ensure(file))
+    owner = await services.postgres.create_database(name)
+    await migrate(owner)
+    await archived(owner, first)
+    payload_keys.write(file, first.with_new())
+    new = payload_keys.read(file).ids[1]
+    assert (await run("payload-keys", "use", new, "--keys", file)).status == 0
+    url = owner if role is None else services.postgres.url(name, role=role)
+    refused = await run(
+        "payload-keys", "drop", first.current.id, "--keys", file, COUNTERSIGN_DATABASE_URL=url
+    )
+    assert refused.status == 1
+    assert f"1 archived histories are sealed with {first.current.id}" in refused.err
+    assert payload_keys.read(file).ids == (new, first.current.id)
+    away = await run(
+        "payload-keys",
+        *("drop", first.current.id, "--keys", file),
+        COUNTERSIGN_DATABASE_URL="postgresql+asyncpg://nobody@127.0.0.1:1/none",
+    )
+    assert (away.status, payload_keys.read(file).ids) == (1, (new, first.current.id))
+    unused = payload_keys.read(file).with_new()
+    payload_keys.write(file, unused)
+    dropped = await run("payload-keys", "drop", unused.ids[2], "--keys", file, COUNTERSIGN_DATABASE_URL=url)
+    assert (dropped.status, dropped.err) == (0, "")
+    assert payload_keys.read(file).ids == (new, first.current.id)
+
+
+async def archived(url: str, ring: KeyRing) -> None:
+    """A history in the archive, sealed with the current one of some keys."""
+    now, database = datetime.now(UTC), Database(url, pool_size=1)
+    packed = Press(EncryptingCodec(ring)).pack(WorkflowHistory(new_id(), []), run_id := new_id())
+    made = histories.Run(
+        run_id=run_id,
+        initiative_id=new_id(),
+        continued_from=None,
+        continued_to=None,
+        status=histories.COMPLETED,
+        started_at=now,
+        closed_at=now,
+        events=0,
+        builds=(),
+        content_hash=packed.content_hash,
+        sealed_hash=packed.sealed_hash,
+    )
+    async with database.transaction() as connection:
+        assert await histories.put(connection, "agreement", made, packed.content, now)
+    await database.close()
 
 
 @pytest.mark.parametrize("command", ["worker", "api"])
