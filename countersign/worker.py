@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -26,6 +25,7 @@ from countersign.activities.record import Recording
 from countersign.activities.signing import Signing
 from countersign.domain.agreement import ProgrammeAgreement
 from countersign.domain.agreement_file import read
+from countersign.runtime import evicting
 from countersign.runtime.archive import Press
 from countersign.runtime.build import build_id
 from countersign.runtime.payload_codec import configured
@@ -101,6 +101,7 @@ def workers(
                 workflow_runner=SandboxedWorkflowRunner(restrictions=SANDBOX)
                 if settings.sandbox
                 else UnsandboxedWorkflowRunner(),
+                interceptors=[evicting.Evicting()],
                 max_cached_workflows=settings.workflow_cache,
                 build_id=build_id(),
                 graceful_shutdown_timeout=SHUTDOWN_GRACE,
@@ -145,11 +146,10 @@ async def running(client: Client, settings: Settings) -> AsyncIterator[None]:
 async def run(settings: Settings) -> None:
     """Work until cancelled, then end what is under way."""
     # What is loaded by now stays; and the states of initiatives are trees, which need no search for cycles every
-    # seven hundred allocations. But a workflow that leaves the cache is a cycle, and an old one: with the old ones
-    # searched too seldom, a worker keeps every initiative that it ever held.
+    # seven hundred allocations. A search through all of a full cache is for when nobody waits (evicting.py).
     gc.freeze()
-    gc.set_threshold(20_000, 5, 1)
+    gc.set_threshold(20_000, 5, 50)
     client = await connect(settings, lazy=False)
     async with running(client, settings):
         log.info("worker_started", queue=settings.task_queue, directorates=settings.directorates)
-        await asyncio.Event().wait()
+        await evicting.search(settings.workflow_cache)
