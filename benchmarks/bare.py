@@ -82,9 +82,9 @@ class Bare:
 
 async def carry(
     client: Client, messages: list[Message], initiatives: int, at_once: int
-) -> tuple[float, list[float]]:
-    """So many twins with these messages each, so many at once: the seconds in all, and those of each answer."""
-    answers: list[float] = []
+) -> tuple[float, dict[str, list[float]]]:
+    """So many twins with these messages each, so many at once: seconds in all, and of the answers to each message."""
+    answers: dict[str, list[float]] = {}
     left = iter(range(initiatives))
 
     async def one_after_the_other() -> None:
@@ -95,7 +95,7 @@ async def carry(
             for message in messages:
                 began = time.perf_counter()
                 await handle.execute_update(Bare.take, message)
-                answers.append(time.perf_counter() - began)
+                answers.setdefault(message.name, []).append(time.perf_counter() - began)
             await handle.result()
 
     began = time.perf_counter()
