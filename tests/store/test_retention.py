@@ -70,6 +70,7 @@ async def test_nobody_is_named_anywhere_after_a_redaction_and_the_trail_still_ve
     before = await initiatives.look_up(database, life.id)
     assert before is not None
     assert before.people != ()
+    assert await people(database, life) == set(before.people)
 
     done = await redact(database, life)
 
@@ -102,6 +103,14 @@ async def test_nobody_is_named_anywhere_after_a_redaction_and_the_trail_still_ve
     assert after is not None
     assert (after.people, after.sequence, after.stage) == ((), entries[-1].sequence, Stage.CLOSED)
     assert after.title == before.title
+    assert await people(database, life) == set()
+
+
+async def people(database: Database, life: Named) -> set[str]:
+    """Whom the rows have who say which initiatives somebody has a part in."""
+    person = t.initiative_person.c
+    async with database.reading() as connection:
+        return set(await connection.scalars(select(person.person).where(person.initiative_id == life.id)))
 
 
 async def test_versions_that_amendments_made_or_did_not_make_are_redacted_too(database: Database) -> None:

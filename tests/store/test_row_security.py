@@ -19,6 +19,7 @@ from countersign.domain.agreement import MatterKind
 from countersign.domain.canonical import content_hash
 from countersign.domain.mandate import Mandate
 from countersign.domain.matter import Response
+from countersign.domain.proposal import Proposal, contact_key
 from countersign.domain.stage import Stage
 from countersign.runtime.embedded.services import Services
 from countersign.store import claims, documents, drafts, initiatives, mandates, record, refusals, statements
@@ -26,6 +27,7 @@ from countersign.store.drafts import Draft
 from countersign.store.roles import API, WORKER, Reader
 from countersign.store.session import Database
 from tests.domain.lives import START
+from tests.people import minimal_proposal
 from tests.store.making import Steps, new_id
 
 pytestmark = pytest.mark.services
@@ -238,6 +240,38 @@ async def test_an_initiative_is_its_applicants_and_the_programmes(api: Api, scen
     # A member of the consortium is known by their address alone.
     scene.readers["partner"] = Reader("applicant", "applicants/partner", contact=by_contact[0])
     assert await api.texts("partner", query, scene.ids) == sorted(scene.ids)
+
+
+async def test_who_leaves_the_consortium_sees_it_no_more_and_who_joins_it_does(
+    api: Api, scene: Scene, database: Database
+) -> None:
+    first, second = (
+        Reader("applicant", f"applicants/{who}", contact=contact_key(f"{who}@{scene.marker}.example"))
+        for who in ("leaves", "joins")
+    )
+    scene.readers |= {"leaves": first, "joins": second}
+    body = minimal_proposal()
+    partners = body["partners"]
+    partners[-1]["contact"]["email"] = f"leaves@{scene.marker}.example"
+    life = Steps(proposal=Proposal.model_validate(body))
+    life.begin()
+    life.all_sign()
+    life.all_sign(Response.RETURN)
+    await life.prepare(database)
+    for step in life.steps:
+        assert await record.append(database, step) == ()
+    query = "SELECT id FROM initiative WHERE id = $1"
+    assert await api.texts("leaves", query, life.state.id) == [life.state.id]
+    assert await api.texts("joins", query, life.state.id) == []
+    partners[-1]["contact"]["email"] = f"joins@{scene.marker}.example"
+    life.steps = []
+    life.revise(partners=partners)
+    async with database.transaction() as connection:
+        await documents.keep(connection, life.proposal.content_hash(), life.proposal.document_form())
+    for step in life.steps:
+        assert await record.append(database, step) == ()
+    assert await api.texts("leaves", query, life.state.id) == []
+    assert await api.texts("joins", query, life.state.id) == [life.state.id]
 
 
 @pytest.mark.parametrize(
