@@ -100,25 +100,31 @@ def _record(home: Path) -> str | None:
     if named:
         return named
     try:
-        return Home(home).endpoints().database_url
+        return Home(home).endpoints().audit_database_url
     except NotRunning:
         return None
 
 
 async def _sealed_with(url: str, key: str) -> int:
+    """How many archived histories only that key opens.
+
+    Raises:
+        Failure: the record does not answer, or not to that login.
+    """
+    from sqlalchemy.exc import DBAPIError
+
     from countersign.store import histories
     from countersign.store.roles import Reader
     from countersign.store.session import Database, RecordAway
 
     # The API's login is bound to a reader, and sees nothing without one.
-    database = Database(url, pool_size=1)
+    database = Database(url, pool_size=1).read_by(Reader("auditor", "operator"))
     try:
-        async with database.read_by(Reader("auditor", "operator")).reading() as connection:
+        async with database.reading() as connection:
             return await histories.sealed_with(connection, key)
-    except RecordAway as problem:
-        raise Failure(
-            "the record does not answer, and may have histories that are sealed with it"
-        ) from problem
+    except (RecordAway, DBAPIError) as problem:
+        why = str(problem.orig) if isinstance(problem, DBAPIError) else "the record does not answer"
+        raise Failure(f"archived histories may be sealed with it, and cannot be looked at: {why}") from None
     finally:
         await database.close()
 

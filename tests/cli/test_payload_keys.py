@@ -27,10 +27,11 @@ from countersign.runtime.payload_codec import EncryptingCodec
 from countersign.runtime.payload_keys import KeyRing
 from countersign.runtime.resources import directory
 from countersign.store import histories
-from countersign.store.roles import API
+from countersign.store.roles import API, KEEPER
 from countersign.store.session import Database
 from tests.at_rest import found_in, shown
 from tests.cli.conftest import environment, run
+from tests.eventually import eventually
 from tests.people import example
 from tests.store.making import new_id
 
@@ -109,12 +110,16 @@ async def test_a_key_that_archived_histories_are_sealed_with_cannot_be_dropped(
     assert refused.status == 1
     assert f"1 archived histories are sealed with {first.current.id}" in refused.err
     assert payload_keys.read(file).ids == (new, first.current.id)
-    away = await run(
-        "payload-keys",
-        *("drop", first.current.id, "--keys", file),
-        COUNTERSIGN_DATABASE_URL="postgresql+asyncpg://nobody@127.0.0.1:1/none",
-    )
-    assert (away.status, payload_keys.read(file).ids) == (1, (new, first.current.id))
+    for blind in (
+        "postgresql+asyncpg://nobody@127.0.0.1:1/none",
+        services.postgres.url(name, role=KEEPER),  # it may not read them
+    ):
+        command = ("payload-keys", "drop", first.current.id, "--keys", file)
+        away = await run(*command, COUNTERSIGN_DATABASE_URL=blind)
+        assert away.status == 1
+        assert "archived histories may be sealed with it" in away.err
+        assert "Traceback" not in away.err
+        assert payload_keys.read(file).ids == (new, first.current.id)
     unused = payload_keys.read(file).with_new()
     payload_keys.write(file, unused)
     dropped = await run("payload-keys", "drop", unused.ids[2], "--keys", file, COUNTERSIGN_DATABASE_URL=url)
@@ -235,6 +240,18 @@ async def test_the_embedded_default_keeps_its_keys_and_goes_on_with_another_one(
             allowed = await client.options(f"{ui['Codec']['Endpoint']}/decode", headers=asked)
             assert allowed.headers["access-control-allow-origin"] == endpoints.ui
 
+        another = example("water-loss-detection")
+        another["title"]["en"] += ", once more"
+        file.write_text(json.dumps(another))
+        ended = (await command("submit", str(file), "--documents", str(papers), who="il-lead"))["id"]
+        await command("withdraw", ended, "--reasons", "once is enough", who="il-lead")
+
+        async def is_archived() -> bool:
+            swept = await command("audit", "archive", who="il-auditor")
+            return bool(swept["is_done"] and swept["archived"])
+
+        await eventually(is_archived)
+
     added = await command("payload-keys", "add")
     rotated = await command("payload-keys", "use", added["keys"][1])
     assert json.loads(made)["keys"][0]["kid"] == rotated["keys"][1]
@@ -250,4 +267,7 @@ async def test_the_embedded_default_keeps_its_keys_and_goes_on_with_another_one(
         assert found_in(place, {comment, *rotated["keys"]}) == set(rotated["keys"])
         # Moving the clock sends no content, and needs no key.
         assert (await command("skip", one, "1h"))["id"] == one
+        refused = await run("payload-keys", "drop", rotated["keys"][1], "--home", place)
+        assert refused.status == 1
+        assert "1 archived histories are sealed with" in refused.err
     assert payload_keys.read(keys).ids == tuple(rotated["keys"])
