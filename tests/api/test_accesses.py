@@ -21,8 +21,8 @@ from countersign.runtime.embedded.services import Services
 from countersign.store import accesses, trail, verification
 from countersign.store.roles import API, Reader
 from countersign.store.session import Database
+from tests.api.desk import paper
 from tests.api.serving import an_api, of
-from tests.api.test_attachments import paper
 from tests.browsing import SESSION, Browser
 from tests.people import Office, minimal_proposal
 from tests.store.test_row_security import ASKED, connected
