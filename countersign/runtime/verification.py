@@ -89,6 +89,8 @@ async def verify(
         found.faults.append(fault)
     async for fault in stored.mandate_faults(connection):
         found.faults.append(fault)
+    async for fault in stored.people_faults(connection):
+        found.faults.append(fault)
     await _decisions(connection, agreement, found)
     await _histories(connection, archive, found, watch)
     await _log(connection, agreement, since, found, watch, total)

@@ -61,6 +61,7 @@ async def trails(
             for fault in faults(one, entries.get(one, ()), records.get(one, {}), terms.terms_of)
         ]
         found += [one async for one in _title_faults(connection, some)]
+        found += [one async for one in _place_faults(connection, some)]
         yield sum(map(len, entries.values())), found
 
 
@@ -72,6 +73,31 @@ async def _title_faults(connection: AsyncConnection, ids: Sequence[str]) -> Asyn
         other.where(i.id.in_(ids), i.title.is_distinct_from(d.body["title"]))
     ):
         yield Fault(str(identifier), None, "initiative", "row says another title")
+
+
+async def _place_faults(connection: AsyncConnection, ids: Sequence[str]) -> AsyncIterator[Fault]:
+    """Initiatives of which what is waited for does not stand at the first places, where the next step looks for it."""
+    w = t.waiting.c
+    gaps = func.max(w.position) != func.count() - 1
+    for identifier in await connection.scalars(
+        select(w.initiative_id).where(w.initiative_id.in_(ids)).group_by(w.initiative_id).having(gaps)
+    ):
+        yield Fault(str(identifier), None, "waiting", "row stands at another place")
+
+
+async def people_faults(connection: AsyncConnection) -> AsyncIterator[Fault]:
+    """Initiatives that somebody is said to have a part in who has none, or the other way round: who sees them."""
+    for initiative, is_missing in await connection.execute(_OTHER_PEOPLE):
+        problem = "somebody who has a part in it is missing" if is_missing else "somebody has no part in it"
+        yield Fault(str(initiative), None, "initiative_person", problem)
+
+
+_OTHER_PEOPLE: Final = text(
+    "SELECT initiative_id, p.initiative_id IS NULL FROM "
+    "(SELECT DISTINCT id AS initiative_id, unnest(people) AS person FROM initiative) AS i "
+    "FULL JOIN initiative_person p USING (initiative_id, person) "
+    "WHERE i.initiative_id IS NULL OR p.initiative_id IS NULL ORDER BY 1"
+)
 
 
 def batched(ids: Sequence[str], number: int) -> Iterator[Sequence[str]]:

@@ -25,6 +25,7 @@ from countersign.domain.checkpoint import SignedCheckpoint, origin_of
 from countersign.domain.mandate import Mandate
 from countersign.domain.matter import Response
 from countersign.domain.stage import Stage
+from countersign.domain.verification import Fault
 from countersign.runtime.archive import Press
 from countersign.runtime.embedded.services import Services
 from countersign.runtime.migrate import migrate
@@ -187,6 +188,30 @@ async def test_hundreds_of_tamperings_are_each_found_and_named(programme: Progra
     assert missed == [], "\n".join(missed[:20])
     assert unnamed == [], "\n".join(unnamed[:20])
     assert set(done) == {"changed", "deleted", "inserted", "swapped", "cut", "rewrote"}
+
+
+@pytest.mark.parametrize(
+    ("done", "problem"),
+    [
+        (
+            "INSERT INTO initiative_person SELECT 'somebody-else', initiative_id FROM initiative_person LIMIT 1",
+            "somebody has no part in it",
+        ),
+        (
+            "DELETE FROM initiative_person WHERE ctid = (SELECT min(ctid) FROM initiative_person)",
+            "somebody who has a part in it is missing",
+        ),
+    ],
+)
+async def test_who_is_let_in_to_an_initiative_or_kept_out_behind_its_back_is_told(
+    programme: Programme, done: str, problem: str
+) -> None:
+    async with programme.database._engine.connect() as connection:
+        undone = await connection.begin()
+        initiative = await connection.scalar(text(f"{done} RETURNING initiative_id"))
+        found = await programme.verified(connection)
+        await undone.rollback()
+    assert found.faults == [Fault(str(initiative), None, "initiative_person", problem)]
 
 
 async def test_the_histories_name_a_past_that_was_rewritten_when_nobody_kept_a_checkpoint(

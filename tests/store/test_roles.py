@@ -84,16 +84,7 @@ RIGHTS: Final[dict[str, tuple[str, str, str, str]]] = {
 
 NOT_AUDITED: Final = {
     # What auditors do not read: what nobody has submitted, who is signed in, and what is read in other forms.
-    *(
-        "alembic_version",
-        "claim",
-        "initiative_person",
-        "initiative_text",
-        "once",
-        "reference_counter",
-        "report_draft",
-        "session",
-    ),
+    *("alembic_version", "claim", "initiative_text", "once", "reference_counter", "report_draft", "session"),
     *("budget_use", "ledger_balance", "ledger_statement", "matter_seen", "tranche_seen", "waiting_seen"),
 }
 

@@ -22,6 +22,7 @@ branch_labels = None
 depends_on = None
 
 API: Final = "countersign_api"
+AUDITOR: Final = "countersign_auditor"
 POLICY: Final = "countersign_api_select"
 
 KEEP: Final = """
@@ -138,6 +139,9 @@ def upgrade() -> None:
     )
     op.execute("ALTER TABLE initiative_person ENABLE ROW LEVEL SECURITY")
     op.execute("REVOKE ALL ON initiative_person FROM PUBLIC")
+    # Who reads what rests on it, so it is verified.
+    op.execute(f"GRANT SELECT ON initiative_person TO {AUDITOR}")
+    op.execute(f"CREATE POLICY {AUDITOR} ON initiative_person FOR SELECT TO {AUDITOR} USING (true)")
     op.execute("INSERT INTO initiative_person SELECT DISTINCT unnest(people), id FROM initiative")
     # What was known of the values of people is gone with the type.
     op.execute("ANALYZE initiative, initiative_person")
