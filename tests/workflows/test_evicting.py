@@ -13,6 +13,7 @@ from countersign import worker
 from countersign.domain.stage import Stage
 from countersign.runtime import evicting
 from countersign.runtime.embedded.services import Services
+from countersign.runtime.temporal import connect
 from countersign.store.session import Database
 from countersign.workflows.keeping import Keeper
 from tests.domain.lives import two_sides
@@ -31,13 +32,13 @@ async def lives(services: Services, database: Database) -> AsyncIterator[list[Ca
     """Many more initiatives than the cache of their worker has room for, where nothing searches for cycles."""
     settings = services.settings(task_queue="evicting", workflow_cache=CACHE)
     agreement = in_force(settings)
+    # One of its own: by one client no queue is served twice, and other tests' workers serve the sides' too.
+    client = await connect(settings, lazy=False)
     gc.disable()
     try:
-        async with worker.running(services.client, settings):
+        async with worker.running(client, settings):
             yield [
-                await Carried(
-                    services.client, database, agreement, two_sides()[1], queue=settings.task_queue
-                ).begin()
+                await Carried(client, database, agreement, two_sides()[1], queue=settings.task_queue).begin()
                 for _ in range(12)
             ]
     finally:
