@@ -69,14 +69,6 @@ class Swept(Model):
     failed: tuple[str, ...] = ()
 
 
-class NotArchived(Exception):
-    """A run could not be archived, for whatever reason there is in it."""
-
-    def __init__(self, run: str) -> None:
-        super().__init__(run)
-        self.run = run
-
-
 @dataclass(frozen=True, slots=True)
 class Packed:
     """A history as it is kept: the hashes of its JSON and of what is kept, and that itself."""
@@ -103,28 +95,20 @@ class Archiving:
     async def archive_histories(self, sweep: Sweep) -> Swept:
         """Archive every run that has ended and is not archived yet."""
         archived = 0
-        failed: dict[str, None] = {}
+        failed: dict[str, None] = {}  # each once, in their order
         async for some in self._closed(sweep):
             async with self._database.reading() as connection:
                 known = await histories.known(connection, [one.run_id for one in some])
             for one in sorted(some, key=lambda one: one.start_time):
-                if one.run_id in known or _initiative(one.id) is None:
-                    continue
-                try:
-                    archived += await self._archive(one.id, one.run_id, sweep.at) is not None
-                except NotArchived as problem:
-                    failed[problem.run] = None
+                if one.run_id not in known and _initiative(one.id) is not None:
+                    archived += await self._archive(one.id, one.run_id, sweep.at, failed) is not None
         missing: list[str] = []
         if sweep.complete:
             async with self._database.reading() as connection:
                 unfinished = await histories.unfinished(connection, self._agreement)
             for left in unfinished:
                 activity.heartbeat(left.initiative)
-                try:
-                    number, is_whole = await self._follow(left, sweep.at)
-                except NotArchived as problem:
-                    failed[problem.run] = None
-                    continue
+                number, is_whole = await self._follow(left, sweep.at, failed)
                 archived += number
                 if not is_whole:
                     log.error("history_missing", initiative=left.initiative, run=left.run)
@@ -147,7 +131,7 @@ class Archiving:
         if some:
             yield some
 
-    async def _follow(self, one: Unfinished, at: datetime) -> tuple[int, bool]:
+    async def _follow(self, one: Unfinished, at: datetime, failed: dict[str, None]) -> tuple[int, bool]:
         """Archive the runs of an initiative that are not: how many, and whether none was missing."""
         workflow, run, number = workflow_id(one.initiative), one.run, 0
         if run is None:
@@ -164,7 +148,7 @@ class Archiving:
                 return number, False
             if found.status is WorkflowExecutionStatus.RUNNING:
                 break
-            ended = await self._archive(workflow, run, at)
+            ended = await self._archive(workflow, run, at, failed)
             if ended is None:
                 break
             number, run = number + 1, ended.continued_to
@@ -179,11 +163,10 @@ class Archiving:
                 raise
             return None
 
-    async def _archive(self, workflow: str, run: str, at: datetime) -> Run | None:
+    async def _archive(self, workflow: str, run: str, at: datetime, failed: dict[str, None]) -> Run | None:
         """Archive one run; nothing when it was archived meanwhile, or its initiative was redacted.
 
-        Raises:
-            NotArchived: something is wrong with this one. The others do not wait for it.
+        Nor when something is wrong with this one: it is ``failed``, and the others do not wait for it.
         """
         activity.heartbeat(run)
         try:
@@ -198,9 +181,10 @@ class Archiving:
             # It may take a second, and other activities go on meanwhile.
             packed = await asyncio.to_thread(self._pack, history, run)
             made = _run(history, run, packed)
-        except Exception as error:
+        except Exception:
             log.exception("history_not_archived", workflow=workflow, run=run)
-            raise NotArchived(run) from error
+            failed[run] = None
+            return None
         async with self._database.transaction() as connection:
             is_new = await histories.put(connection, self._agreement, made, packed.content, at)
         return made if is_new else None

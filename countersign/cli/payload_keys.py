@@ -86,10 +86,15 @@ def drop(
     of the system that runs on the home.
     """
     record = _record(home)
-    sealed = asyncio.run(_sealed_with(record, key)) if record is not None else 0
-    if sealed:
-        raise Failure(f"{sealed:,} archived histories are sealed with {key}, and nobody could read them")
-    _change(file, home, as_json, lambda ring: ring.without(key))
+
+    def dropped(ring: KeyRing) -> KeyRing:
+        left = ring.without(key)
+        sealed = asyncio.run(_sealed_with(record, key)) if record is not None else 0
+        if sealed:
+            raise Failure(f"{sealed:,} archived histories are sealed with {key}, and nobody could read them")
+        return left
+
+    _change(file, home, as_json, dropped)
     if record is None:
         say("COUNTERSIGN_DATABASE_URL names no record, so archived histories were not looked at.", to=err)
 
